@@ -1,0 +1,278 @@
+//! Opens a folder or a file with one model's weights: headers only, no tensor data.
+
+use std::borrow::Cow;
+use std::collections::{BTreeSet, HashMap};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use crate::config::ModelConfig;
+use crate::index::{self, Index};
+use crate::mapping::MappedFile;
+use crate::sniff::{FileFormat, sniff};
+use crate::tensor::Storage;
+use crate::{Error, TensorInfo, TensorView, safetensors, torch};
+
+/// Weight files of a folder, in the order of preference.
+pub const PREFERENCE: [&str; 4] = [
+    "model.safetensors.index.json",
+    "model.safetensors",
+    "pytorch_model.bin.index.json",
+    "pytorch_model.bin",
+];
+
+/// One model's weights on disk: its files mapped, its tensors listed, nothing loaded.
+#[derive(Debug)]
+pub struct Checkpoint {
+    path: PathBuf,
+    took: PathBuf,
+    also_present: Vec<PathBuf>,
+    config: ModelConfig,
+    shards: Vec<MappedFile>,
+    tensors: Vec<TensorInfo>,
+    unsupported: Vec<UnsupportedTensor>,
+    by_name: HashMap<String, usize>,
+    ignored_calls: BTreeSet<String>,
+}
+
+/// An entry of a checkpoint that cannot be read as a tensor, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnsupportedTensor {
+    /// Name as stored.
+    pub name: String,
+    /// Shape, where the file states one.
+    pub shape: Option<Vec<usize>>,
+    /// What it is: `dtype torch.complex64`, `sparse tensor (…)`, …
+    pub reason: String,
+    pub(crate) shard: usize,
+}
+
+/// What one weight file holds.
+#[derive(Debug, Default)]
+pub(crate) struct ShardContents {
+    pub(crate) tensors: Vec<TensorInfo>,
+    pub(crate) unsupported: Vec<UnsupportedTensor>,
+    /// What a pickle asked to call outside the tensors.
+    pub(crate) ignored_calls: BTreeSet<String>,
+}
+
+impl Checkpoint {
+    /// Opens a folder with weights, a weight file or an index file.
+    ///
+    /// A folder is searched for [`PREFERENCE`], in that order; [`Checkpoint::took`] says which was chosen and
+    /// [`Checkpoint::also_present`] what else was there. A file's format is told by its content, not by its name.
+    ///
+    /// # Errors
+    /// Every [`Error`]: a missing, truncated, foreign or malformed file, and a pickle that asks for code.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref();
+        let metadata = std::fs::metadata(path).map_err(|source| match source.kind() {
+            std::io::ErrorKind::NotFound => Error::NotFound { path: path.into() },
+            _ => Error::Io { path: path.into(), source },
+        })?;
+        let (took, also_present) = if metadata.is_dir() { choose(path)? } else { (path.into(), Vec::new()) };
+        let is_index = took.extension().is_some_and(|extension| extension == "json");
+        let index = if is_index { Some(index::read(&took)?) } else { None };
+        let files = index.as_ref().map_or_else(|| vec![took.clone()], |index| index.shards.clone());
+
+        let mut checkpoint = Self {
+            path: path.into(),
+            config: ModelConfig::beside(took.parent().unwrap_or(Path::new(""))),
+            took,
+            also_present,
+            shards: Vec::with_capacity(files.len()),
+            tensors: Vec::new(),
+            unsupported: Vec::new(),
+            by_name: HashMap::new(),
+            ignored_calls: BTreeSet::new(),
+        };
+        let mut names: HashMap<String, usize> = HashMap::new();
+        for (shard, file) in files.iter().enumerate() {
+            checkpoint.add_shard(shard, file, index.as_ref(), &mut names)?;
+        }
+        if let Some(index) = &index {
+            for (tensor, shard) in &index.tensors {
+                if names.get(tensor) != Some(shard) {
+                    let shard = checkpoint.file_name(*shard);
+                    return Err(Error::NotInShard {
+                        index: index.path.clone(),
+                        tensor: tensor.clone(),
+                        shard,
+                    });
+                }
+            }
+        }
+        if checkpoint.tensors.is_empty() && checkpoint.unsupported.is_empty() {
+            return Err(Error::NoTensors { path: checkpoint.took });
+        }
+        checkpoint.by_name =
+            checkpoint.tensors.iter().enumerate().map(|(i, tensor)| (tensor.name.clone(), i)).collect();
+        Ok(checkpoint)
+    }
+
+    fn add_shard(
+        &mut self,
+        shard: usize,
+        path: &Path,
+        index: Option<&Index>,
+        names: &mut HashMap<String, usize>,
+    ) -> Result<(), Error> {
+        let file = MappedFile::open(path)?;
+        let contents = match sniff(&file)? {
+            FileFormat::Safetensors => safetensors::read(&file, shard)?,
+            FileFormat::TorchZip => torch::zip::read(&file, shard)?,
+            FileFormat::TorchLegacy => torch::legacy::read(&file, shard)?,
+        };
+        file.give_back(0..file.len());
+        self.ignored_calls.extend(contents.ignored_calls);
+        self.shards.push(file);
+        // Of a name in several shards the index says which one counts; without its word nobody can tell.
+        let mut wanted = |name: &str| -> Result<bool, Error> {
+            if let Some(chosen) = index.and_then(|index| index.tensors.get(name))
+                && *chosen != shard
+            {
+                return Ok(false);
+            }
+            match names.insert(name.to_owned(), shard) {
+                None => Ok(true),
+                Some(first) => Err(Error::DuplicateTensor {
+                    tensor: name.to_owned(),
+                    first: self.shards[first].path().into(),
+                    second: path.into(),
+                }),
+            }
+        };
+        for tensor in contents.tensors {
+            if wanted(&tensor.name)? {
+                self.tensors.push(tensor);
+            }
+        }
+        for tensor in contents.unsupported {
+            if wanted(&tensor.name)? {
+                self.unsupported.push(tensor);
+            }
+        }
+        Ok(())
+    }
+
+    fn file_name(&self, shard: usize) -> String {
+        self.shards[shard].path().file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    /// The path that was opened.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The weight or index file that was used.
+    #[must_use]
+    pub fn took(&self) -> &Path {
+        &self.took
+    }
+
+    /// Other weight files of the folder, which were not used.
+    #[must_use]
+    pub fn also_present(&self) -> &[PathBuf] {
+        &self.also_present
+    }
+
+    /// What the `config.json` beside the weights says; empty where there is none.
+    #[must_use]
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    /// The weight files, each mapped once.
+    #[must_use]
+    pub fn shards(&self) -> &[MappedFile] {
+        &self.shards
+    }
+
+    /// All tensors in storage order: shard by shard, by offset.
+    #[must_use]
+    pub fn tensors(&self) -> &[TensorInfo] {
+        &self.tensors
+    }
+
+    /// Entries that are no dense tensors of a known dtype.
+    #[must_use]
+    pub fn unsupported(&self) -> &[UnsupportedTensor] {
+        &self.unsupported
+    }
+
+    /// Callables that its pickles ask for outside the tensors, such as `argparse.Namespace` in a training checkpoint.
+    /// Nothing was called; a name that does not belong there is a reason not to trust the file elsewhere.
+    #[must_use]
+    pub fn ignored_calls(&self) -> &BTreeSet<String> {
+        &self.ignored_calls
+    }
+
+    /// The tensor of that name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&TensorInfo> {
+        self.by_name.get(name).map(|index| &self.tensors[*index])
+    }
+
+    /// The file that a tensor lies in.
+    #[must_use]
+    pub fn file_of(&self, tensor: &TensorInfo) -> &Path {
+        self.shards[tensor.shard].path()
+    }
+
+    /// The file that an unsupported entry lies in.
+    #[must_use]
+    pub fn file_of_unsupported(&self, tensor: &UnsupportedTensor) -> &Path {
+        self.shards[tensor.shard].path()
+    }
+
+    /// Borrows a tensor's data from the map. Only a deflated zip entry (PyTorch never writes one) is copied, and of
+    /// it only the tensor's own bytes.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if a deflated entry is damaged.
+    pub fn view<'a>(&'a self, tensor: &'a TensorInfo) -> Result<TensorView<'a>, Error> {
+        let file = &self.shards[tensor.shard];
+        let bytes = match tensor.storage {
+            Storage::Mapped { start } => Cow::Borrowed(&file.bytes()[start..start + tensor.extent()]),
+            Storage::Deflated { compressed_start, compressed_len, start } => {
+                let compressed = &file.bytes()[compressed_start..compressed_start + compressed_len];
+                let inflated = torch::zip::inflate_range(compressed, start, tensor.extent());
+                Cow::Owned(inflated.map_err(|source| Error::Io { path: file.path().into(), source })?)
+            }
+        };
+        Ok(TensorView { dtype: tensor.dtype, shape: &tensor.shape, strides: &tensor.strides, bytes })
+    }
+
+    /// Asks the system to read a tensor ahead of its use.
+    pub fn will_need(&self, tensor: &TensorInfo) {
+        self.shards[tensor.shard].will_need(stored_range(tensor));
+    }
+
+    /// Gives a tensor's mapped pages back to the system after its use.
+    pub fn give_back(&self, tensor: &TensorInfo) {
+        self.shards[tensor.shard].give_back(stored_range(tensor));
+    }
+}
+
+/// Bytes of the file that hold a tensor.
+fn stored_range(tensor: &TensorInfo) -> Range<usize> {
+    match tensor.storage {
+        Storage::Mapped { start } => start..start + tensor.extent(),
+        Storage::Deflated { compressed_start, compressed_len, .. } => {
+            compressed_start..compressed_start + compressed_len
+        }
+    }
+}
+
+/// The preferred weight file of a folder, and the others that are there. A dangling link counts as there: its
+/// target's absence is then reported, rather than an older format taken in silence.
+fn choose(folder: &Path) -> Result<(PathBuf, Vec<PathBuf>), Error> {
+    let mut present = PREFERENCE
+        .iter()
+        .map(|name| folder.join(name))
+        .filter(|file| std::fs::symlink_metadata(file).is_ok());
+    match present.next() {
+        Some(took) => Ok((took, present.collect())),
+        None => Err(Error::NoWeights { path: folder.into() }),
+    }
+}

@@ -1,0 +1,50 @@
+//! Checkpoints of language models as named, typed, borrowed tensors.
+//!
+//! A [`Checkpoint`] is a folder or a file with one model's weights: safetensors or PyTorch's `.bin`, single or sharded,
+//! the zip format of PyTorch since 1.6 or the run of pickles before it. Opening one maps its files and reads their
+//! headers; tensor data is neither read nor copied until a [`TensorView`] is used, and then it is the map itself. So a
+//! checkpoint of hundreds of gigabytes opens in milliseconds, and [`Checkpoint::give_back`] keeps a walk through it
+//! from occupying memory.
+//!
+//! Nothing in a checkpoint is ever run. A pickle is read by a machine that has no callable to call; what is neither a
+//! tensor nor plain data is named in an error or listed as [`UnsupportedTensor`].
+//!
+//! [`pairs`] puts two checkpoints side by side, name by name, and [`naming`] tells each name's layer, group and
+//! component for the families on the Hub.
+//!
+//! ```
+//! use weights_io::{Checkpoint, Selection, pairs};
+//!
+//! # let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/pairs/neox");
+//! let a = Checkpoint::open(format!("{folder}/a"))?;
+//! let b = Checkpoint::open(format!("{folder}/b"))?;
+//! for pairing in pairs(&a, &b, Selection::Linear) {
+//!     println!("{} {} {:?} {}", pairing.name, pairing.role.component, pairing.status, pairing.reason);
+//! }
+//! let tensor = a.get("gpt_neox.layers.0.attention.dense.weight").expect("in the fixture");
+//! assert_eq!(a.view(tensor)?.bytes.len(), tensor.element_count() * tensor.dtype.size());
+//! # Ok::<(), weights_io::Error>(())
+//! ```
+
+mod checkpoint;
+mod config;
+mod dtype;
+mod error;
+mod index;
+mod json;
+mod mapping;
+pub mod naming;
+mod pair;
+mod pickle;
+mod safetensors;
+mod sniff;
+mod tensor;
+mod torch;
+
+pub use checkpoint::{Checkpoint, PREFERENCE, UnsupportedTensor};
+pub use config::ModelConfig;
+pub use dtype::Dtype;
+pub use error::{Error, PickleError};
+pub use mapping::MappedFile;
+pub use pair::{Pairing, Selection, Side, Status, pairs};
+pub use tensor::{TensorInfo, TensorView};

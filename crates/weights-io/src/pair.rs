@@ -1,0 +1,247 @@
+//! Pairs the parameters of two checkpoints by name. Every name of either side comes out with a status.
+
+use std::borrow::Cow;
+
+use crate::naming::{Component, Kind, Role, classify};
+use crate::{Checkpoint, Dtype, TensorInfo, UnsupportedTensor};
+
+/// Which parameters are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Selection {
+    /// The matrices of linear layers: no embedding, norm, bias or position table.
+    #[default]
+    Linear,
+    /// Every two-dimensional tensor, whatever its name, and every fused expert tensor slice by slice.
+    AllMatrices,
+}
+
+/// What became of one name across A and B.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// In both, of one shape, selected: to be compared.
+    Comparable,
+    /// Only A has it.
+    OnlyInA,
+    /// Only B has it.
+    OnlyInB,
+    /// In both with different shapes.
+    ShapesDiffer,
+    /// In both, but not selected.
+    NotLinear,
+    /// Selected, but one side cannot be read as numbers.
+    UnsupportedDtype,
+}
+
+/// One side of a pairing.
+#[derive(Clone, Debug)]
+pub enum Side<'a> {
+    /// The checkpoint lacks the name.
+    Absent,
+    /// A readable tensor, or one slice of a fused one.
+    Tensor(Cow<'a, TensorInfo>),
+    /// An entry that is no readable tensor.
+    Unsupported(&'a UnsupportedTensor),
+}
+
+impl Side<'_> {
+    /// The readable tensor.
+    #[must_use]
+    pub fn tensor(&self) -> Option<&TensorInfo> {
+        match self {
+            Self::Tensor(tensor) => Some(tensor),
+            _ => None,
+        }
+    }
+
+    /// Shape, where it is known.
+    #[must_use]
+    pub fn shape(&self) -> Option<&[usize]> {
+        match self {
+            Self::Absent => None,
+            Self::Tensor(tensor) => Some(&tensor.shape),
+            Self::Unsupported(tensor) => tensor.shape.as_deref(),
+        }
+    }
+
+    /// Element type, where it is a known one.
+    #[must_use]
+    pub fn dtype(&self) -> Option<Dtype> {
+        self.tensor().map(|tensor| tensor.dtype)
+    }
+}
+
+/// One parameter name across the two checkpoints.
+#[derive(Clone, Debug)]
+pub struct Pairing<'a> {
+    /// The name; `name[3]` for a slice of a fused tensor.
+    pub name: String,
+    /// Side A, the baseline.
+    pub a: Side<'a>,
+    /// Side B, the changed model.
+    pub b: Side<'a>,
+    /// What the name says.
+    pub role: Role,
+    /// What became of it.
+    pub status: Status,
+    /// True if it belongs to what is compared, so that a status other than comparable is a gap in the result.
+    pub selected: bool,
+    /// Why it is not comparable; empty if it is.
+    pub reason: String,
+}
+
+/// Pairs two checkpoints: in storage order of A, so that each shard is visited once, then what only B has.
+#[must_use]
+pub fn pairs<'a>(a: &'a Checkpoint, b: &'a Checkpoint, selection: Selection) -> Vec<Pairing<'a>> {
+    let sides_a = entries(a);
+    let in_a: std::collections::HashSet<&str> = sides_a.iter().map(|(name, _)| *name).collect();
+    let sides_b = entries(b);
+    let of_b: std::collections::HashMap<&str, &Side<'a>> =
+        sides_b.iter().map(|(name, side)| (*name, side)).collect();
+    let tied = TiedHeads { a: Embeddings::of(a), b: Embeddings::of(b) };
+
+    let mut pairings = Vec::with_capacity(sides_a.len());
+    for (name, side) in &sides_a {
+        let other = of_b.get(name).map_or(Side::Absent, |side| (*side).clone());
+        pair(name, side.clone(), other, selection, &tied, (a, b), &mut pairings);
+    }
+    for (name, side) in sides_b.iter().filter(|(name, _)| !in_a.contains(name)) {
+        pair(name, Side::Absent, side.clone(), selection, &tied, (a, b), &mut pairings);
+    }
+    pairings
+}
+
+/// All names of a checkpoint, readable ones first.
+fn entries(checkpoint: &Checkpoint) -> Vec<(&str, Side<'_>)> {
+    let tensors =
+        checkpoint.tensors().iter().map(|tensor| (tensor.name.as_str(), Side::Tensor(Cow::Borrowed(tensor))));
+    let unsupported =
+        checkpoint.unsupported().iter().map(|tensor| (tensor.name.as_str(), Side::Unsupported(tensor)));
+    tensors.chain(unsupported).collect()
+}
+
+fn pair<'a>(
+    name: &str,
+    a: Side<'a>,
+    b: Side<'a>,
+    selection: Selection,
+    tied: &TiedHeads<'a>,
+    checkpoints: (&Checkpoint, &Checkpoint),
+    pairings: &mut Vec<Pairing<'a>>,
+) {
+    let shape = a.shape().or(b.shape());
+    let mut role = classify(name, shape.unwrap_or(&[0, 0])); // of unknown shape: judged by its name
+    if let Some(reason) = tied.reason(&a, &b, role.component) {
+        role = Role { component: Component::Embedding, kind: Kind::NotLinear(reason), ..role };
+    }
+    let dimensions = shape.map_or(2, <[usize]>::len);
+    let selected = match (selection, role.kind) {
+        (_, Kind::FusedExperts | Kind::Linear) => true,
+        (Selection::Linear, Kind::NotLinear(_)) => false,
+        (Selection::AllMatrices, Kind::NotLinear(_)) => dimensions == 2,
+    };
+    let (status, reason) = status(name, &a, &b, role.kind, selected, checkpoints);
+    if status == Status::Comparable
+        && role.kind == Kind::FusedExperts
+        && shape.is_some_and(|shape| shape[0] > 0)
+        && let (Side::Tensor(a), Side::Tensor(b)) = (&a, &b)
+    {
+        for (a, b) in (0..a.shape[0]).filter_map(|index| a.slice(index).zip(b.slice(index))) {
+            let name = a.name.clone();
+            let (a, b) = (Side::Tensor(Cow::Owned(a)), Side::Tensor(Cow::Owned(b)));
+            pairings.push(Pairing { name, a, b, role, status, selected, reason: String::new() });
+        }
+        return;
+    }
+    pairings.push(Pairing { name: name.to_owned(), a, b, role, status, selected, reason });
+}
+
+fn status(
+    name: &str,
+    a: &Side<'_>,
+    b: &Side<'_>,
+    kind: Kind,
+    selected: bool,
+    checkpoints: (&Checkpoint, &Checkpoint),
+) -> (Status, String) {
+    match (a, b) {
+        (Side::Absent, _) => return (Status::OnlyInB, "A has no tensor of this name".into()),
+        (_, Side::Absent) => return (Status::OnlyInA, "B has no tensor of this name".into()),
+        _ => {}
+    }
+    if let (Some(shape_a), Some(shape_b)) = (a.shape(), b.shape())
+        && shape_a != shape_b
+    {
+        return (Status::ShapesDiffer, format!("{shape_a:?} in A, {shape_b:?} in B"));
+    }
+    if kind == Kind::FusedExperts && a.shape().is_some_and(|shape| shape[0] == 0) {
+        return (Status::NotLinear, "no experts".into());
+    }
+    if !selected {
+        let reason = match kind {
+            Kind::NotLinear(reason) => reason,
+            Kind::Linear | Kind::FusedExperts => "",
+        };
+        return (Status::NotLinear, reason.into());
+    }
+    for (side, label, checkpoint) in [(a, "A", checkpoints.0), (b, "B", checkpoints.1)] {
+        if let Side::Unsupported(tensor) = side {
+            return (Status::UnsupportedDtype, format!("in {label}: {}", tensor.reason));
+        }
+        if let Some(scale) = quantisation_scale(name, checkpoint) {
+            let reason = format!("in {label}: quantised, its codes mean nothing without `{scale}`");
+            return (Status::UnsupportedDtype, reason);
+        }
+    }
+    (Status::Comparable, String::new())
+}
+
+/// The tensor beside a weight that shows that the weight holds codes of a quantisation, not numbers.
+fn quantisation_scale(name: &str, checkpoint: &Checkpoint) -> Option<String> {
+    let stem = name.strip_suffix(".weight")?;
+    ["weight_scale_inv", "weight_scale", "SCB", "weight.absmax"]
+        .iter()
+        .map(|suffix| format!("{stem}.{suffix}"))
+        .find(|scale| checkpoint.get(scale).is_some())
+}
+
+/// The embedding matrices of one side: what an output head can be tied to.
+struct Embeddings<'a> {
+    tables: Vec<&'a TensorInfo>,
+    tied_by_config: bool,
+}
+
+struct TiedHeads<'a> {
+    a: Embeddings<'a>,
+    b: Embeddings<'a>,
+}
+
+impl<'a> Embeddings<'a> {
+    fn of(checkpoint: &'a Checkpoint) -> Self {
+        let tables: Vec<&TensorInfo> = checkpoint
+            .tensors()
+            .iter()
+            .filter(|tensor| classify(&tensor.name, &tensor.shape).component == Component::Embedding)
+            .collect();
+        let tied_by_config = checkpoint.config().tie_word_embeddings == Some(true) && !tables.is_empty();
+        Self { tables, tied_by_config }
+    }
+
+    fn holds(&self, head: &TensorInfo) -> bool {
+        self.tied_by_config || self.tables.iter().any(|table| table.shares_storage_with(head))
+    }
+}
+
+impl TiedHeads<'_> {
+    /// A head that is the embedding on every side that has it counts once, as embedding.
+    fn reason(&self, a: &Side<'_>, b: &Side<'_>, component: Component) -> Option<&'static str> {
+        if component != Component::LmHead {
+            return None;
+        }
+        let tied =
+            |side: &Side<'_>, embeddings: &Embeddings<'_>| side.tensor().map(|head| embeddings.holds(head));
+        match (tied(a, &self.a), tied(b, &self.b)) {
+            (Some(true), Some(true) | None) | (None, Some(true)) => Some("tied to the embedding"),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! The safetensors format: a JSON header, parsed by the safetensors crate, and mapped data.
+
+use std::collections::HashMap;
+
+use safetensors::SafeTensors;
+use safetensors::tensor::{Dtype as StoredDtype, Metadata, SafeTensorError};
+use serde::de::IgnoredAny;
+
+use crate::checkpoint::{ShardContents, UnsupportedTensor};
+use crate::json::{REPEATED_KEY, UniqueMap};
+use crate::mapping::MappedFile;
+use crate::tensor::{Storage, TensorInfo, row_major};
+use crate::{Dtype, Error};
+
+const LENGTH_PREFIX: usize = 8;
+
+/// Lists the tensors of a mapped safetensors file, in storage order.
+pub(crate) fn read(file: &MappedFile, shard: usize) -> Result<ShardContents, Error> {
+    let Header { data_start, metadata, unknown_dtypes } = header(file)?;
+    let mut contents = ShardContents::default();
+    for name in metadata.offset_keys() {
+        let Some(info) = metadata.info(&name) else { continue };
+        let unknown =
+            unknown_dtypes.get(&name).map(|(dtype, shape)| (format!("dtype {dtype}"), shape.clone()));
+        match (unknown, dtype(info.dtype)) {
+            (None, Some(dtype)) => contents.tensors.push(TensorInfo {
+                dtype,
+                strides: row_major(&info.shape),
+                shape: info.shape.clone(),
+                shard,
+                storage: Storage::Mapped { start: data_start + info.data_offsets.0 },
+                name,
+            }),
+            (unknown, _) => {
+                let (reason, shape) =
+                    unknown.unwrap_or_else(|| (format!("dtype {:?}", info.dtype), Some(info.shape.clone())));
+                contents.unsupported.push(UnsupportedTensor { name, shape, reason, shard });
+            }
+        }
+    }
+    Ok(contents)
+}
+
+/// Dtypes that the safetensors crate does not know, by tensor name, with the shape if it is one.
+type UnknownDtypes = HashMap<String, (String, Option<Vec<usize>>)>;
+
+struct Header {
+    /// First byte after the header.
+    data_start: usize,
+    metadata: Metadata,
+    unknown_dtypes: UnknownDtypes,
+}
+
+fn header(file: &MappedFile) -> Result<Header, Error> {
+    let bytes = file.bytes();
+    let path = || file.path().to_path_buf();
+    let header_error = |source| Error::SafetensorsHeader { path: path(), source };
+    let truncated = |detail: String| Error::Truncated { path: path(), detail };
+    let Some((prefix, rest)) = bytes.split_first_chunk::<LENGTH_PREFIX>() else {
+        return Err(truncated(format!("{} bytes are too few for a safetensors header", bytes.len())));
+    };
+    let claimed = u64::from_le_bytes(*prefix);
+    let header = usize::try_from(claimed)
+        .ok()
+        .and_then(|length| rest.get(..length))
+        .ok_or_else(|| truncated(format!("its header claims {claimed} bytes, {} follow", rest.len())))?;
+    if let Err(error) = serde_json::from_slice::<UniqueMap<IgnoredAny>>(header)
+        && error.to_string().starts_with(REPEATED_KEY)
+    {
+        return Err(header_error(SafeTensorError::InvalidHeaderDeserialization(error)));
+    }
+    let data_start = LENGTH_PREFIX + header.len();
+    let present = bytes.len() - data_start;
+    let incomplete = |claimed: u64| {
+        if claimed > present as u64 {
+            truncated(format!("its tensors need {claimed} bytes of data, {present} follow the header"))
+        } else {
+            header_error(SafeTensorError::MetadataIncompleteBuffer)
+        }
+    };
+    match SafeTensors::read_metadata(bytes) {
+        Ok((_, metadata)) => Ok(Header { data_start, metadata, unknown_dtypes: UnknownDtypes::new() }),
+        Err(SafeTensorError::MetadataIncompleteBuffer) => {
+            Err(incomplete(data_end(header).unwrap_or_default()))
+        }
+        Err(source) => match without_unknown_dtypes(header) {
+            Some((metadata, _)) if metadata.data_len() != present => {
+                Err(incomplete(metadata.data_len() as u64))
+            }
+            Some((metadata, unknown_dtypes)) => Ok(Header { data_start, metadata, unknown_dtypes }),
+            None => Err(header_error(source)),
+        },
+    }
+}
+
+/// Parses a header with dtypes newer than the safetensors crate, by describing those tensors as plain bytes.
+/// `None` if there are none such or the header is malformed anyway.
+fn without_unknown_dtypes(header: &[u8]) -> Option<(Metadata, UnknownDtypes)> {
+    let mut entries: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(header).ok()?;
+    let mut unknown = UnknownDtypes::new();
+    for (name, entry) in &mut entries {
+        let Some(dtype) = entry.get("dtype").and_then(|dtype| dtype.as_str()) else { continue };
+        if serde_json::from_value::<StoredDtype>(dtype.into()).is_ok() {
+            continue;
+        }
+        let shape = entry.get("shape").and_then(|shape| serde_json::from_value(shape.clone()).ok());
+        unknown.insert(name.clone(), (dtype.escape_debug().to_string(), shape));
+        let offsets: [u64; 2] = serde_json::from_value(entry.get("data_offsets")?.clone()).ok()?;
+        *entry = serde_json::json!({
+            "dtype": "U8", "shape": [offsets[1].checked_sub(offsets[0])?], "data_offsets": offsets,
+        });
+    }
+    let metadata = serde_json::from_value(entries.into()).ok()?;
+    (!unknown.is_empty()).then_some((metadata, unknown))
+}
+
+/// The largest end offset that a header claims.
+fn data_end(header: &[u8]) -> Option<u64> {
+    let header: serde_json::Value = serde_json::from_slice(header).ok()?;
+    header.as_object()?.values().filter_map(|entry| entry.get("data_offsets")?.get(1)?.as_u64()).max()
+}
+
+fn dtype(stored: StoredDtype) -> Option<Dtype> {
+    Some(match stored {
+        StoredDtype::F64 => Dtype::F64,
+        StoredDtype::F32 => Dtype::F32,
+        StoredDtype::F16 => Dtype::F16,
+        StoredDtype::BF16 => Dtype::Bf16,
+        StoredDtype::F8_E4M3 => Dtype::F8E4M3,
+        StoredDtype::F8_E5M2 => Dtype::F8E5M2,
+        StoredDtype::I64 => Dtype::I64,
+        StoredDtype::I32 => Dtype::I32,
+        StoredDtype::I16 => Dtype::I16,
+        StoredDtype::I8 => Dtype::I8,
+        StoredDtype::U8 => Dtype::U8,
+        StoredDtype::BOOL => Dtype::Bool,
+        _ => return None,
+    })
+}

@@ -1,0 +1,103 @@
+//! The format before PyTorch 1.6: a run of pickles, then raw storages.
+
+use std::collections::HashMap;
+
+use super::{Place, collect, foreign_calls, parse, state_dict_of};
+use crate::checkpoint::ShardContents;
+use crate::error::Error;
+use crate::mapping::MappedFile;
+use crate::pickle::machine::{Node, Pickle};
+use crate::pickle::state_dict::{self, Refusal};
+
+/// Lists the tensors of a checkpoint from before PyTorch 1.6: magic number, protocol version, system, state dict and
+/// storage keys as five pickles, then every storage as a length and its elements.
+pub(crate) fn read(file: &MappedFile, shard: usize) -> Result<ShardContents, Error> {
+    const MAGIC: &[u8] = &[0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
+    let path = || file.path().to_path_buf();
+    let malformed = |detail: &str| Error::Torch { path: path(), detail: detail.into() };
+    let bytes = file.bytes();
+    let mut at = 0;
+    let mut next = || -> Result<Pickle<'_>, Error> {
+        let pickle = parse(file, &bytes[at..])?;
+        at += pickle.end;
+        Ok(pickle)
+    };
+
+    let magic = next()?;
+    if !matches!(magic.node(magic.root), Node::BigInt(range) if &magic.input[range.clone()] == MAGIC) {
+        // A pickle, but not one that torch.save made: say so if it asks for code.
+        return match state_dict::read(&magic) {
+            Err(Refusal::Code(callable)) => Err(Error::PickledCode { path: path(), callable }),
+            _ => Err(malformed("a pickle without PyTorch's magic number")),
+        };
+    }
+    let version = next()?;
+    if !matches!(version.node(version.root), Node::Int(1001)) {
+        return Err(malformed("unknown version of the format before 1.6"));
+    }
+    let system = next()?;
+    if is_big_endian(&system) {
+        return Err(Error::Unsupported { path: path(), what: "big-endian storage" });
+    }
+    let main = next()?;
+    let keys_pickle = next()?;
+    let Node::List(keys) = keys_pickle.node(keys_pickle.root) else {
+        return Err(malformed("the list of storage keys is missing"));
+    };
+    let keys = keys.iter().map(|key| match keys_pickle.node(*key) {
+        Node::Text(range) => Some(keys_pickle.text(range)),
+        _ => None,
+    });
+    let keys: Vec<String> =
+        keys.collect::<Option<_>>().ok_or_else(|| malformed("a storage key is not text"))?;
+
+    let dict = state_dict_of(file, &main)?;
+    let mut units: HashMap<&str, usize> = HashMap::new();
+    for storage in storage_units(&main) {
+        units.insert(storage.0, storage.1);
+    }
+    let mut places = HashMap::new();
+    for key in keys {
+        let truncated = || Error::Truncated { path: path(), detail: format!("storage {key} is cut off") };
+        let length = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()).ok_or_else(truncated)?;
+        let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|_| truncated())?;
+        let unit = *units
+            .get(key.as_str())
+            .ok_or_else(|| malformed(&format!("storage {} is of unknown type", key.escape_debug())))?;
+        let start = at + 8;
+        let end = length.checked_mul(unit).and_then(|size| size.checked_add(start));
+        let end = end.filter(|end| *end <= bytes.len()).ok_or_else(truncated)?;
+        if places.insert(key, Place::Stored(start..end)).is_some() {
+            return Err(malformed("two storages have one key"));
+        }
+        at = end;
+    }
+    let mut contents = collect(file, shard, dict, &|key| places.get(key).cloned())?;
+    for pickle in [&magic, &version, &system, &main, &keys_pickle] {
+        contents.ignored_calls.extend(foreign_calls(pickle));
+    }
+    Ok(contents)
+}
+
+/// Key and unit size of every storage that a pickle names, in tensors of any kind.
+fn storage_units<'p>(pickle: &'p Pickle<'_>) -> Vec<(&'p str, usize)> {
+    pickle
+        .nodes
+        .iter()
+        .filter_map(|node| {
+            let Node::PersistentId(id) = node else { return None };
+            let Node::Tuple(parts) = pickle.node(*id) else { return None };
+            let Node::Text(key) = pickle.node(*parts.get(2)?) else { return None };
+            let unit = state_dict::storage_unit(&pickle.callable_name(*parts.get(1)?))?;
+            Some((std::str::from_utf8(&pickle.input[key.clone()]).ok()?, unit))
+        })
+        .collect()
+}
+
+fn is_big_endian(system: &Pickle<'_>) -> bool {
+    let Node::Dict(entries) = system.node(system.root) else { return false };
+    entries.iter().any(|(key, value)| {
+        matches!(system.node(*key), Node::Text(range) if &system.input[range.clone()] == b"little_endian")
+            && matches!(system.node(*value), Node::Bool(false))
+    })
+}

@@ -1,0 +1,157 @@
+//! PyTorch checkpoints: what the zip format and the one before it have in common.
+
+pub(crate) mod legacy;
+pub(crate) mod zip;
+
+use std::ops::Range;
+
+use crate::checkpoint::{ShardContents, UnsupportedTensor};
+use crate::error::Error;
+use crate::mapping::MappedFile;
+use crate::pickle::machine::{self, Pickle};
+use crate::pickle::state_dict::{self, Entry, Refusal, SavedTensor};
+use crate::tensor::{Storage, TensorInfo, counts};
+
+/// An expanded tensor (stride 0) may have this many times the elements that its file could store.
+const MAX_EXPANSION: usize = 64;
+
+/// Axes that torch allows.
+const MAX_AXES: usize = 64;
+
+/// Where a storage's bytes are.
+#[derive(Clone)]
+enum Place {
+    Stored(Range<usize>),
+    Deflated { compressed: Range<usize>, length: usize },
+}
+
+impl Place {
+    fn len(&self) -> usize {
+        match self {
+            Self::Stored(range) => range.len(),
+            Self::Deflated { length, .. } => *length,
+        }
+    }
+}
+
+fn parse<'a>(file: &MappedFile, bytes: &'a [u8]) -> Result<Pickle<'a>, Error> {
+    machine::parse(bytes).map_err(|source| Error::Pickle { path: file.path().into(), source })
+}
+
+/// What a pickle asked to call beyond the building of tensors.
+fn foreign_calls(pickle: &Pickle<'_>) -> impl Iterator<Item = String> {
+    pickle.calls.iter().filter(|name| !state_dict::is_ordinary_call(name)).cloned()
+}
+
+fn state_dict_of(file: &MappedFile, pickle: &Pickle<'_>) -> Result<Vec<(String, Entry)>, Error> {
+    let path = || file.path().to_path_buf();
+    let dict = state_dict::read(pickle).map_err(|refusal| match refusal {
+        Refusal::Pickle(source) => Error::Pickle { path: path(), source },
+        Refusal::Code(callable) => Error::PickledCode { path: path(), callable },
+    })?;
+    match dict.repeated {
+        Some(tensor) => Err(Error::DuplicateTensor { tensor, first: path(), second: path() }),
+        None => Ok(dict.entries),
+    }
+}
+
+fn collect(
+    file: &MappedFile,
+    shard: usize,
+    entries: Vec<(String, Entry)>,
+    place: &dyn Fn(&str) -> Option<Place>,
+) -> Result<ShardContents, Error> {
+    let mut contents = ShardContents::default();
+    for (name, entry) in entries {
+        match entry {
+            Entry::Code(callable) => return Err(Error::PickledCode { path: file.path().into(), callable }),
+            Entry::Unsupported(reason) => {
+                contents.unsupported.push(UnsupportedTensor { name, shape: None, reason, shard });
+            }
+            Entry::Tensor(saved) => {
+                if let Some(reason) = beyond_expansion(&saved, file.len()) {
+                    let shape = Some(saved.shape);
+                    contents.unsupported.push(UnsupportedTensor { name, shape, reason, shard });
+                    continue;
+                }
+                let placed = placed(saved, name, shard, place);
+                contents
+                    .tensors
+                    .push(placed.map_err(|detail| Error::Torch { path: file.path().into(), detail })?);
+            }
+        }
+    }
+    // Work happens in storage order; a stable sort keeps tied tensors in the order they were saved.
+    contents.tensors.sort_by_key(|tensor| match tensor.storage {
+        Storage::Mapped { start } => (start, 0),
+        Storage::Deflated { compressed_start, start, .. } => (compressed_start, start),
+    });
+    Ok(contents)
+}
+
+fn beyond_expansion(saved: &SavedTensor, file_len: usize) -> Option<String> {
+    let (elements, extent) = counts(&saved.shape, &saved.strides)?;
+    let logical = elements.checked_mul(saved.dtype.size());
+    let limit = file_len.max(1 << 20).saturating_mul(MAX_EXPANSION);
+    (elements > extent && logical.is_none_or(|bytes| bytes > limit))
+        .then(|| format!("expanded view of {elements} elements over {extent} stored ones"))
+}
+
+/// Checks a saved tensor against its storage; the error says what does not fit.
+fn placed(
+    saved: SavedTensor,
+    name: String,
+    shard: usize,
+    place: &dyn Fn(&str) -> Option<Place>,
+) -> Result<TensorInfo, String> {
+    let shown = name.escape_debug().to_string();
+    let misfit = |what: &str| format!("tensor `{shown}`: {what}");
+    if saved.shape.len() > MAX_AXES {
+        return Err(misfit("more axes than torch allows"));
+    }
+    if saved.shape.len() != saved.strides.len() {
+        return Err(misfit("shape and strides differ in length"));
+    }
+    let size = saved.dtype.size();
+    let overflow = || misfit("its size overflows");
+    let (_, extent) = counts(&saved.shape, &saved.strides).ok_or_else(overflow)?;
+    let needed = extent.checked_mul(size).ok_or_else(overflow)?;
+
+    let storage = saved.storage;
+    let (first_unit, units) = storage.part.unwrap_or((0, storage.length));
+    let within = first_unit.checked_add(units).is_some_and(|end| end <= storage.length);
+    if !within {
+        return Err(misfit("its part of the storage lies outside it"));
+    }
+    let base = first_unit.checked_mul(storage.unit).ok_or_else(overflow)?;
+    let limit = units.checked_mul(storage.unit).ok_or_else(overflow)?;
+    let offset = saved.offset.checked_mul(size).ok_or_else(overflow)?;
+    if needed > 0 && offset.checked_add(needed).is_none_or(|end| end > limit) {
+        return Err(misfit("it reaches beyond its storage"));
+    }
+    let start = if needed == 0 { 0 } else { base + offset };
+
+    let storage = match place(&storage.key) {
+        None if needed == 0 => Storage::Mapped { start: 0 },
+        None => return Err(misfit(&format!("its storage {} is missing", storage.key.escape_debug()))),
+        Some(place) => {
+            if start.checked_add(needed).is_none_or(|end| end > place.len()) {
+                return Err(misfit(&format!(
+                    "it needs {} bytes of storage {}, which has {}",
+                    start.saturating_add(needed),
+                    storage.key.escape_debug(),
+                    place.len()
+                )));
+            }
+            match place {
+                Place::Stored(range) => Storage::Mapped { start: range.start + start },
+                Place::Deflated { compressed, .. } => Storage::Deflated {
+                    compressed_start: compressed.start,
+                    compressed_len: compressed.len(),
+                    start,
+                },
+            }
+        }
+    };
+    Ok(TensorInfo { name, dtype: saved.dtype, shape: saved.shape, strides: saved.strides, shard, storage })
+}

@@ -1,0 +1,132 @@
+//! Every damaged or hostile file of `fixtures/hostile` ends in an error that names the file and the cause, or in a
+//! listed entry; never in a panic, and never in a tensor that the file does not hold.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a panic is how a test fails
+
+use std::collections::BTreeSet;
+use std::error::Error as _;
+use std::path::Path;
+
+use serde_json::Value;
+use weights_io::{Checkpoint, Error};
+
+fn full_message(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+fn texts(value: &Value) -> Vec<String> {
+    value.as_array().into_iter().flatten().map(|text| text.as_str().unwrap().to_lowercase()).collect()
+}
+
+/// Cases whose entry is listed as unsupported instead of refusing the whole file: nothing of it is expanded.
+const LISTED: [(&str, &str); 2] =
+    [("pickle_nested_dicts", "not a tensor but a dict"), ("pickle_expanded_huge", "expanded view of")];
+
+/// Cases that are refused in other words than the fixture's author expected.
+const OTHER_WORDS: [(&str, &str); 8] = [
+    ("pickle_two_roots", "goes on after its end"),
+    ("pickle_legacy_key_missing", "storage 0 is of unknown type"),
+    ("pickle_stack_global_memoized", "does not find what it needs on the stack"),
+    ("pickle_storage_missing", "storage 7 is missing"),
+    ("pickle_obj", "unknown instruction 0x6f"),
+    ("pickle_inst", "unknown instruction 0x69"),
+    ("zip_duplicate_pickle", "have one name"),
+    ("zip_duplicate_entry", "have one name"),
+];
+
+fn look_up(table: &[(&str, &'static str)], case: &str) -> Option<&'static str> {
+    table.iter().find(|(name, _)| *name == case).map(|(_, text)| *text)
+}
+
+#[test]
+fn every_hostile_file_is_refused_by_name_and_cause() {
+    let hostile = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/hostile");
+    let mut failures = Vec::new();
+    let mut cases = 0;
+    for folder in std::fs::read_dir(hostile).unwrap().map(|entry| entry.unwrap().path()) {
+        let Ok(expected) = std::fs::read(folder.join("expected.json")) else { continue };
+        let expected: Value = serde_json::from_slice(&expected).unwrap();
+        let case = folder.file_name().unwrap().to_string_lossy().into_owned();
+        cases += 1;
+        let message = match Checkpoint::open(&folder) {
+            Err(error) => {
+                assert!(!error.hint().is_empty(), "{case} has no hint");
+                format!("{}; {}", full_message(&error), error.hint()).to_lowercase()
+            }
+            Ok(checkpoint) => {
+                if case == "index_unlisted_tensor" {
+                    // As in transformers, a shard's tensors count whether the index lists them or not.
+                    assert!(checkpoint.get("extra").is_some());
+                    continue;
+                }
+                if let Some(reason) = look_up(&LISTED, &case) {
+                    assert!(
+                        checkpoint.unsupported().iter().any(|entry| entry.reason.starts_with(reason)),
+                        "{case}"
+                    );
+                    continue;
+                }
+                if let Some(loads) = expected.get("or_loads") {
+                    let names: BTreeSet<String> =
+                        checkpoint.tensors().iter().map(|tensor| tensor.name.clone()).collect();
+                    let wanted: BTreeSet<String> = serde_json::from_value(loads["tensors"].clone()).unwrap();
+                    assert_eq!(names, wanted, "{case}");
+                    continue;
+                }
+                failures.push(format!(
+                    "{case}: opened; {:?} wanted; {:?}",
+                    expected["error_kind"],
+                    checkpoint.unsupported()
+                ));
+                continue;
+            }
+        };
+        if let Some(words) = look_up(&OTHER_WORDS, &case) {
+            assert!(message.contains(words), "{case}: {message}");
+            continue;
+        }
+        for mention in texts(&expected["mentions"]) {
+            if !message.contains(&mention) {
+                failures.push(format!("{case}: `{mention}` not in: {message}"));
+            }
+        }
+        for secret in texts(&expected["not_mentions"]) {
+            if message.contains(&secret) {
+                failures.push(format!("{case}: `{secret}` in: {message}"));
+            }
+        }
+    }
+    assert!(cases > 100, "only {cases} cases found");
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[test]
+fn calls_outside_the_tensors_are_reported_and_not_made() {
+    let hostile = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/hostile");
+    for case in ["pickle_popped", "pickle_before_mark", "pickle_in_ignored_root", "pickle_in_parameter_state"]
+    {
+        let checkpoint = Checkpoint::open(hostile.join(case)).unwrap();
+        assert!(checkpoint.ignored_calls().iter().any(|call| call.contains("system")), "{case}");
+    }
+}
+
+#[test]
+fn what_is_not_a_file_never_blocks() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = Checkpoint::open(folder.path().join("nowhere")).unwrap_err();
+    assert!(matches!(missing, Error::NotFound { .. }), "{missing:?}");
+    std::fs::create_dir(folder.path().join("model.safetensors")).unwrap();
+    let directory = Checkpoint::open(folder.path()).unwrap_err();
+    assert!(matches!(directory, Error::NotARegularFile { .. }), "{directory:?}");
+    let fifo = folder.path().join("fifo.safetensors");
+    if std::process::Command::new("mkfifo").arg(&fifo).status().is_ok_and(|status| status.success()) {
+        let refused = Checkpoint::open(&fifo).unwrap_err();
+        assert!(matches!(refused, Error::NotARegularFile { .. }), "{refused:?}");
+    }
+}
