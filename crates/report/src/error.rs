@@ -1,0 +1,53 @@
+//! The one error type of this crate.
+
+use std::path::PathBuf;
+
+/// Why a table could not be written. Every variant names the file or folder.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The output folder cannot be made or written to.
+    #[error("cannot write into {}", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// The refusal of the operating system.
+        source: std::io::Error,
+    },
+    /// A file cannot be written, flushed to disk or put in place.
+    #[error("cannot write {}", path.display())]
+    File {
+        /// The final path; the unfinished file had another name and is gone.
+        path: PathBuf,
+        /// The refusal of the operating system.
+        source: std::io::Error,
+    },
+    /// The rows cannot be put into columns or the columns into CSV.
+    #[error("cannot write {} as CSV", path.display())]
+    Csv {
+        /// The final path.
+        path: PathBuf,
+        /// What arrow says.
+        source: arrow::error::ArrowError,
+    },
+    /// The columns cannot be put into Parquet.
+    #[error("cannot write {} as Parquet", path.display())]
+    Parquet {
+        /// The final path.
+        path: PathBuf,
+        /// What parquet says.
+        source: parquet::errors::ParquetError,
+    },
+}
+
+impl Error {
+    /// What the user can do about it.
+    #[must_use]
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Folder { .. } | Self::File { .. } | Self::Csv { .. } | Self::Parquet { .. } => {
+                "check the free space and the permissions there, or choose another folder with --outdir"
+            }
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! Writes a set of tables: each is complete under a temporary name and on disk before any takes its final name.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use parquet::arrow::ArrowWriter;
+use parquet::basic::Compression;
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::WriterProperties;
+use tempfile::NamedTempFile;
+
+use crate::{Error, Row};
+
+/// File format of a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Format {
+    /// Comma-separated values with a header line; null is an empty field.
+    Csv,
+    /// Apache Parquet with the provenance as file metadata.
+    Parquet,
+}
+
+impl Format {
+    /// File name extension.
+    #[must_use]
+    pub const fn extension(self) -> &'static str {
+        match self {
+            Self::Csv => "csv",
+            Self::Parquet => "parquet",
+        }
+    }
+}
+
+/// Where the numbers came from: keys and values that Parquet files carry as metadata.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Provenance(Vec<(String, String)>);
+
+impl Provenance {
+    /// Adds an entry; keys are kept in this order.
+    pub fn add(&mut self, key: impl Into<String>, value: impl Into<String>) {
+        self.0.push((key.into(), value.into()));
+    }
+
+    /// The entries in order.
+    pub fn entries(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(key, value)| (key.as_str(), value.as_str()))
+    }
+}
+
+/// A folder that receives tables, all of them or none.
+#[derive(Debug)]
+pub struct Tables {
+    folder: PathBuf,
+    /// Folders that did not exist before, deepest first; taken away again if nothing was written.
+    created: Vec<PathBuf>,
+    formats: Vec<Format>,
+    staged: Vec<(NamedTempFile, PathBuf)>,
+}
+
+impl Tables {
+    /// Makes the folder and tries that a file can be made in it, before the work whose results are to go there.
+    ///
+    /// # Errors
+    /// [`Error::Folder`].
+    pub fn create(folder: impl Into<PathBuf>, formats: &[Format]) -> Result<Self, Error> {
+        let folder = folder.into();
+        let created = folder
+            .ancestors()
+            .take_while(|path| !path.as_os_str().is_empty() && !path.exists())
+            .map(Path::to_path_buf)
+            .collect();
+        let tables = Self { folder, created, formats: formats.to_vec(), staged: Vec::new() };
+        let refused = |source| Error::Folder { path: tables.folder.clone(), source };
+        std::fs::create_dir_all(&tables.folder).map_err(refused)?;
+        tables.temporary().map_err(refused)?;
+        Ok(tables)
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Writes a table under temporary names, one for each format, and flushes it to disk.
+    ///
+    /// # Errors
+    /// [`Error::File`], [`Error::Csv`], [`Error::Parquet`].
+    pub fn stage<R: Row>(&mut self, rows: &[R], provenance: &Provenance) -> Result<(), Error> {
+        for format in self.formats.clone() {
+            let path = self.folder.join(format!("{}.{}", R::TABLE, format.extension()));
+            let mut file = self.temporary().map_err(|source| Error::File { path: path.clone(), source })?;
+            match format {
+                Format::Csv => write_csv(&mut file, rows).map_err(|source| match source {
+                    arrow::error::ArrowError::IoError(_, source) => {
+                        Error::File { path: path.clone(), source }
+                    }
+                    source => Error::Csv { path: path.clone(), source },
+                })?,
+                Format::Parquet => write_parquet(&mut file, rows, provenance)
+                    .map_err(|source| Error::Parquet { path: path.clone(), source })?,
+            }
+            let flushed = file.flush().and_then(|()| file.as_file().sync_all());
+            flushed.map_err(|source| Error::File { path: path.clone(), source })?;
+            self.staged.push((file, path));
+        }
+        Ok(())
+    }
+
+    /// Gives every staged table its final name, and removes a table of the same name in a format not asked for: it
+    /// would be of an earlier run. Returns the final paths.
+    ///
+    /// # Errors
+    /// [`Error::File`].
+    pub fn finish(mut self) -> Result<Vec<PathBuf>, Error> {
+        let mut written = Vec::with_capacity(self.staged.len());
+        for (file, path) in std::mem::take(&mut self.staged) {
+            file.persist(&path).map_err(|error| Error::File { path: path.clone(), source: error.error })?;
+            for other in [Format::Csv, Format::Parquet].iter().filter(|format| !self.formats.contains(format))
+            {
+                let stale = path.with_extension(other.extension());
+                if stale.exists() {
+                    std::fs::remove_file(&stale).map_err(|source| Error::File { path: stale, source })?;
+                }
+            }
+            written.push(path);
+        }
+        let synced = File::open(&self.folder).and_then(|folder| folder.sync_all());
+        synced.map_err(|source| Error::Folder { path: self.folder.clone(), source })?;
+        self.created.clear();
+        Ok(written)
+    }
+
+    fn temporary(&self) -> std::io::Result<NamedTempFile> {
+        let mut builder = tempfile::Builder::new();
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            // As any new file, subject to the umask; temporary files are private by default.
+            builder.permissions(std::fs::Permissions::from_mode(0o666));
+        }
+        builder.prefix(".model-diffs-").suffix(".tmp").tempfile_in(&self.folder)
+    }
+}
+
+impl Drop for Tables {
+    fn drop(&mut self) {
+        self.staged.clear();
+        for folder in &self.created {
+            let _ = std::fs::remove_dir(folder); // only if empty
+        }
+    }
+}
+
+fn write_csv<R: Row>(file: &mut NamedTempFile, rows: &[R]) -> Result<(), arrow::error::ArrowError> {
+    let buffered = std::io::BufWriter::new(file);
+    let mut writer = arrow::csv::WriterBuilder::new().with_header(true).build(buffered);
+    writer.write(&R::batch(rows)?)
+}
+
+fn write_parquet<R: Row>(
+    file: &mut NamedTempFile,
+    rows: &[R],
+    provenance: &Provenance,
+) -> Result<(), parquet::errors::ParquetError> {
+    let metadata =
+        provenance.entries().map(|(key, value)| KeyValue::new(key.into(), value.to_owned())).collect();
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::SNAPPY)
+        .set_key_value_metadata(Some(metadata))
+        .build();
+    let batch = R::batch(rows)?;
+    let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties))?;
+    writer.write(&batch)?;
+    writer.close()?;
+    Ok(())
+}
