@@ -106,6 +106,25 @@ pub struct Role {
 /// Names that hold the blocks; the number that follows is the layer.
 const BLOCKS: [&str; 5] = ["layers", "h", "blocks", "layer", "block"];
 
+/// Names of parameters, and of wrappers, within a module.
+const PARAMETERS: [&str; 14] = [
+    "weight",
+    "bias",
+    "gamma",
+    "beta",
+    "qweight",
+    "qzeros",
+    "scales",
+    "g_idx",
+    "weight_scale",
+    "weight_scale_inv",
+    "lora_A",
+    "lora_B",
+    "base_layer",
+    "default",
+];
+const PARAMETER_SUFFIXES: [&str; 3] = ["_bias", "_blocks", "_scales"];
+
 const ATTENTION_HINTS: [&str; 2] = ["attn", "attention"];
 const MLP_HINTS: [&str; 7] =
     ["mlp", "ffn", "feed_forward", "intermediate", "densereludense", "experts", "block_sparse_moe"];
@@ -186,19 +205,26 @@ pub fn classify(name: &str, shape: &[usize]) -> Role {
     let segments: Vec<&str> = name.split('.').collect();
     let layer = layer(&segments);
     let hint = group_hint(name);
-    // The module is the last segment that is not the parameter's own name.
     let parameter = segments.last().copied().unwrap_or_default();
-    let module = match parameter {
-        "weight" | "bias" => segments.len().checked_sub(2).map_or("", |index| segments[index]),
-        other => other,
-    };
+    let module = module(&segments);
     let component = component(&segments, module, hint, layer);
     let group = match (hint, component) {
         (Group::Other, Component::MlpExpand | Component::MlpContract) => Group::Mlp,
         (Group::Other, Component::Qkv | Component::Proj) => Group::Attn,
         (hint, _) => hint,
     };
-    Role { layer, group, component, kind: kind(&segments, parameter, component, shape) }
+    Role { layer, group, component, kind: kind(&segments, parameter, parameter == module, component, shape) }
+}
+
+/// The module that a parameter belongs to: the last segment that does not only say which parameter of it this is.
+fn module<'a>(segments: &[&'a str]) -> &'a str {
+    let last = segments.iter().rposition(|segment| !PARAMETERS.contains(segment)).unwrap_or_default();
+    let module = segments.get(last).copied().unwrap_or_default();
+    if last + 1 < segments.len() {
+        return module;
+    }
+    // Fused expert tensors are bare parameters: `gate_up_proj`, `gate_up_proj_bias`, `gate_up_proj_blocks`, …
+    PARAMETER_SUFFIXES.iter().find_map(|suffix| module.strip_suffix(suffix)).unwrap_or(module)
 }
 
 fn layer(segments: &[&str]) -> Option<u32> {
@@ -241,7 +267,7 @@ fn component(segments: &[&str], module: &str, hint: Group, layer: Option<u32>) -
         ("intermediate", "dense") => Component::MlpExpand,
         ("output", "dense") if layer.is_some() => Component::MlpContract,
         // `cls.predictions.decoder`, RoBERTa's `lm_head.decoder`, the original LLaMA's `output`.
-        ("predictions" | "lm_head", "decoder") => Component::LmHead,
+        ("predictions" | "lm_head", "decoder") | (_, "predictions") => Component::LmHead,
         ("" | "model", "output") if layer.is_none() => Component::LmHead,
         _ => Component::Other,
     }
@@ -252,18 +278,24 @@ fn is_norm(module: &str) -> bool {
     lower.contains("norm") || lower == "ln" || lower.starts_with("ln_") || lower.ends_with("_ln")
 }
 
-fn kind(segments: &[&str], parameter: &str, component: Component, shape: &[usize]) -> Kind {
+/// `bare` for a parameter that stands for its module, as `experts.gate_up_proj` does.
+fn kind(segments: &[&str], parameter: &str, bare: bool, component: Component, shape: &[usize]) -> Kind {
     let in_experts = segments.iter().any(|segment| matches!(*segment, "experts" | "parallel_experts"));
     let stacked =
         in_experts || segments.iter().any(|segment| matches!(*segment, "input_linear" | "output_linear"));
-    let is_bias = parameter == "bias" || parameter.ends_with("_bias") || parameter.ends_with("_b");
+    let is_matrix = bare || parameter == "weight";
+    let is_bias = parameter == "bias" || parameter.ends_with("_bias");
     match component {
         _ if is_bias => Kind::NotLinear("bias"),
         Component::Norm => Kind::NotLinear("norm"),
         Component::Embedding => Kind::NotLinear("embedding"),
         // Fused expert tensors are bare parameters in most families.
-        Component::MlpExpand | Component::MlpContract if stacked && shape.len() == 3 => Kind::FusedExperts,
-        Component::MlpExpand | Component::MlpContract if in_experts && shape.len() == 2 => Kind::Linear,
+        Component::MlpExpand | Component::MlpContract if stacked && is_matrix && shape.len() == 3 => {
+            Kind::FusedExperts
+        }
+        Component::MlpExpand | Component::MlpContract if in_experts && bare && shape.len() == 2 => {
+            Kind::Linear
+        }
         _ if parameter != "weight" && parameter != "in_proj_weight" => Kind::NotLinear("not a weight matrix"),
         _ if shape.len() != 2 => Kind::NotLinear("not two-dimensional"),
         _ => Kind::Linear,

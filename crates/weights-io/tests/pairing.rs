@@ -1,0 +1,108 @@
+//! Every name of both sides comes out of the pairing, with the status that the fixtures' author gave it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a panic is how a test fails
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use weights_io::naming::Component;
+use weights_io::{Checkpoint, Selection, Side, Status, pairs};
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/pairs").join(name)
+}
+
+fn open(name: &str) -> (Checkpoint, Checkpoint) {
+    let folder = fixture(name);
+    (Checkpoint::open(folder.join("a")).unwrap(), Checkpoint::open(folder.join("b")).unwrap())
+}
+
+fn expected_status(status: &str) -> Status {
+    match status {
+        "compared" | "non_finite" => Status::Comparable, // which of the two is known once the values are read
+        "only_in_a" => Status::OnlyInA,
+        "only_in_b" => Status::OnlyInB,
+        "shapes_differ" => Status::ShapesDiffer,
+        "not_linear" => Status::NotLinear,
+        "unsupported_dtype" => Status::UnsupportedDtype,
+        other => panic!("unknown status {other}"),
+    }
+}
+
+#[test]
+fn every_name_has_the_expected_status_and_role() {
+    for case in ["dtypes", "extremes", "gpt2", "ledger", "mixed", "moe_fused", "neox", "transposed"] {
+        let (a, b) = open(case);
+        let expected: Value =
+            serde_json::from_slice(&std::fs::read(fixture(case).join("expected.json")).unwrap()).unwrap();
+        let mut found = BTreeMap::new();
+        for pairing in pairs(&a, &b, Selection::Linear) {
+            let name = pairing.name.split('[').next().unwrap().to_owned();
+            assert_eq!(pairing.reason.is_empty(), pairing.status == Status::Comparable, "{case} {name}");
+            found.insert(
+                name,
+                (pairing.status, pairing.role.group, pairing.role.component, pairing.role.layer),
+            );
+        }
+        let ledger = expected["ledger"].as_array().unwrap();
+        assert_eq!(found.len(), ledger.len(), "{case}");
+        for row in ledger {
+            let name = row["name"].as_str().unwrap();
+            let (status, group, component, layer) = found[name];
+            assert_eq!(status, expected_status(row["status"].as_str().unwrap()), "{case} {name}");
+            assert_eq!(group.name(), row["group"].as_str().unwrap(), "{case} {name}");
+            assert_eq!(component.name(), row["component"].as_str().unwrap(), "{case} {name}");
+            assert_eq!(layer.map(u64::from), row["layer"].as_u64(), "{case} {name}");
+        }
+    }
+}
+
+#[test]
+fn a_tied_head_counts_once_as_embedding() {
+    let (a, b) = open("ledger");
+    let pairings = pairs(&a, &b, Selection::Linear);
+    let head = pairings.iter().find(|pairing| pairing.name == "lm_head.weight").unwrap();
+    assert_eq!((head.status, head.role.component), (Status::NotLinear, Component::Embedding));
+    assert_eq!(head.reason, "tied to the embedding");
+}
+
+#[test]
+fn fused_experts_are_paired_slice_by_slice() {
+    let (a, b) = open("moe_fused");
+    let pairings = pairs(&a, &b, Selection::Linear);
+    let slices: Vec<_> = pairings.iter().filter(|pairing| pairing.name.ends_with(']')).collect();
+    assert!(!slices.is_empty());
+    for pairing in slices {
+        let (Side::Tensor(a), Side::Tensor(b)) = (&pairing.a, &pairing.b) else { panic!("{}", pairing.name) };
+        assert_eq!((a.shape.len(), b.shape.len()), (2, 2));
+        assert_eq!((&a.name, &b.name), (&pairing.name, &pairing.name));
+    }
+}
+
+#[test]
+fn all_matrices_are_selected_whatever_their_names() {
+    let (a, b) = open("neox");
+    let count =
+        |selection| pairs(&a, &b, selection).iter().filter(|p| p.status == Status::Comparable).count();
+    let embeddings = a
+        .tensors()
+        .iter()
+        .filter(|tensor| tensor.shape.len() == 2 && tensor.name.contains("embed_in"))
+        .count();
+    assert_eq!(count(Selection::AllMatrices), count(Selection::Linear) + embeddings);
+    assert_eq!(embeddings, 1);
+}
+
+#[test]
+fn codes_of_a_quantisation_are_not_taken_for_numbers() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    let header = r#"{"h.0.mlp.c_fc.weight":{"dtype":"I8","shape":[2,2],"data_offsets":[0,4]},"h.0.mlp.c_fc.SCB":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}}"#;
+    let bytes = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &[0; 12]].concat();
+    std::fs::write(&path, bytes).unwrap();
+    let checkpoint = Checkpoint::open(&path).unwrap();
+    let pairings = pairs(&checkpoint, &checkpoint, Selection::Linear);
+    let weight = pairings.iter().find(|pairing| pairing.name.ends_with("weight")).unwrap();
+    assert_eq!(weight.status, Status::UnsupportedDtype);
+    assert!(weight.reason.contains("c_fc.SCB"), "{}", weight.reason);
+}
