@@ -32,6 +32,9 @@ pub enum Status {
     UnsupportedDtype,
 }
 
+/// Experts that a fused tensor may hold: far more than any model has, and few enough to list slice by slice.
+const MAX_EXPERTS: usize = 1 << 16;
+
 /// One side of a pairing.
 #[derive(Clone, Debug)]
 pub enum Side<'a> {
@@ -90,6 +93,9 @@ pub struct Pairing<'a> {
 }
 
 /// Pairs two checkpoints: in storage order of A, so that each shard is visited once, then what only B has.
+///
+/// Reads no tensor data but where `config.json` ties the output head to the embedding and the file holds both: then
+/// their values decide whether the head counts.
 #[must_use]
 pub fn pairs<'a>(a: &'a Checkpoint, b: &'a Checkpoint, selection: Selection) -> Vec<Pairing<'a>> {
     let sides_a = entries(a);
@@ -136,13 +142,14 @@ fn pair<'a>(
     let dimensions = shape.map_or(2, <[usize]>::len);
     let selected = match (selection, role.kind) {
         (_, Kind::FusedExperts | Kind::Linear) => true,
+        // Packed codes stand for a linear layer's matrix: that they cannot be compared is a gap.
+        (_, Kind::NotLinear(_)) if is_packed(name, checkpoints) => true,
         (Selection::Linear, Kind::NotLinear(_)) => false,
         (Selection::AllMatrices, Kind::NotLinear(_)) => dimensions == 2,
     };
     let (status, reason) = status(name, &a, &b, role.kind, selected, checkpoints);
     if status == Status::Comparable
         && role.kind == Kind::FusedExperts
-        && shape.is_some_and(|shape| shape[0] > 0)
         && let (Side::Tensor(a), Side::Tensor(b)) = (&a, &b)
     {
         for (a, b) in (0..a.shape[0]).filter_map(|index| a.slice(index).zip(b.slice(index))) {
@@ -173,8 +180,10 @@ fn status(
     {
         return (Status::ShapesDiffer, format!("{shape_a:?} in A, {shape_b:?} in B"));
     }
-    if kind == Kind::FusedExperts && a.shape().is_some_and(|shape| shape[0] == 0) {
-        return (Status::NotLinear, "no experts".into());
+    if kind == Kind::FusedExperts
+        && let Some(shape) = a.shape().filter(|shape| shape.contains(&0) || shape[0] > MAX_EXPERTS)
+    {
+        return (Status::NotLinear, format!("{shape:?} is no stack of experts"));
     }
     if !selected {
         let reason = match kind {
@@ -195,19 +204,36 @@ fn status(
     (Status::Comparable, String::new())
 }
 
+/// How names end that hold codes of a quantisation, and the tensor beside them that shows it: block-scaled f8,
+/// bitsandbytes in 8 and 4 bits, GPTQ and AWQ, compressed-tensors, MXFP4.
+const QUANTISED: [(&str, &str); 7] = [
+    (".weight", ".weight_scale_inv"),
+    (".weight", ".weight_scale"),
+    (".weight", ".SCB"),
+    (".weight", ".weight.absmax"),
+    (".qweight", ".scales"),
+    (".weight_packed", ".weight_scale"),
+    ("_blocks", "_scales"),
+];
+
 /// The tensor beside a weight that shows that the weight holds codes of a quantisation, not numbers.
 fn quantisation_scale(name: &str, checkpoint: &Checkpoint) -> Option<String> {
-    let stem = name.strip_suffix(".weight")?;
-    ["weight_scale_inv", "weight_scale", "SCB", "weight.absmax"]
-        .iter()
-        .map(|suffix| format!("{stem}.{suffix}"))
-        .find(|scale| checkpoint.get(scale).is_some())
+    QUANTISED.iter().find_map(|(codes, scale)| {
+        let scale = format!("{}{scale}", name.strip_suffix(codes)?);
+        checkpoint.get(&scale).is_some().then_some(scale)
+    })
+}
+
+/// True for codes under a name of their own, in either checkpoint.
+fn is_packed(name: &str, (a, b): (&Checkpoint, &Checkpoint)) -> bool {
+    !name.ends_with(".weight")
+        && [a, b].iter().any(|checkpoint| quantisation_scale(name, checkpoint).is_some())
 }
 
 /// The embedding matrices of one side: what an output head can be tied to.
 struct Embeddings<'a> {
+    checkpoint: &'a Checkpoint,
     tables: Vec<&'a TensorInfo>,
-    tied_by_config: bool,
 }
 
 struct TiedHeads<'a> {
@@ -217,17 +243,35 @@ struct TiedHeads<'a> {
 
 impl<'a> Embeddings<'a> {
     fn of(checkpoint: &'a Checkpoint) -> Self {
-        let tables: Vec<&TensorInfo> = checkpoint
+        let tables = checkpoint
             .tensors()
             .iter()
             .filter(|tensor| classify(&tensor.name, &tensor.shape).component == Component::Embedding)
             .collect();
-        let tied_by_config = checkpoint.config().tie_word_embeddings == Some(true) && !tables.is_empty();
-        Self { tables, tied_by_config }
+        Self { checkpoint, tables }
     }
 
+    /// True if the head is one of the embedding matrices: the same bytes of the file or, where the configuration ties
+    /// them, a second copy of the same values. A head that the file holds with values of its own is not tied, whatever
+    /// the configuration says.
     fn holds(&self, head: &TensorInfo) -> bool {
-        self.tied_by_config || self.tables.iter().any(|table| table.shares_storage_with(head))
+        let tied_by_config = self.checkpoint.config().tie_word_embeddings == Some(true);
+        let mut tables = self.tables.iter();
+        tables.any(|table| table.shares_storage_with(head) || tied_by_config && self.equal(table, head))
+    }
+
+    /// Compares the values of two tensors, and gives their pages back.
+    fn equal(&self, table: &TensorInfo, head: &TensorInfo) -> bool {
+        if (table.dtype, &table.shape) != (head.dtype, &head.shape) {
+            return false;
+        }
+        let equal = match (self.checkpoint.view(table), self.checkpoint.view(head)) {
+            (Ok(table), Ok(head)) => table.to_contiguous() == head.to_contiguous(),
+            _ => false, // damaged: left to the comparison, which reports it
+        };
+        self.checkpoint.give_back(table);
+        self.checkpoint.give_back(head);
+        equal
     }
 }
 

@@ -93,16 +93,68 @@ fn all_matrices_are_selected_whatever_their_names() {
     assert_eq!(embeddings, 1);
 }
 
+/// A folder with U8 tensors of the given names, shapes and values, and a config.json.
+fn folder_with(tensors: &[(&str, &[usize], &[u8])], config: &str) -> tempfile::TempDir {
+    let mut header = serde_json::Map::new();
+    let mut data = Vec::new();
+    for (name, shape, values) in tensors {
+        let offsets = [data.len(), data.len() + values.len()];
+        header.insert(
+            (*name).into(),
+            serde_json::json!({"dtype": "U8", "shape": shape, "data_offsets": offsets}),
+        );
+        data.extend_from_slice(values);
+    }
+    let header = serde_json::to_vec(&header).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = [&(header.len() as u64).to_le_bytes()[..], &header, &data].concat();
+    std::fs::write(folder.path().join("model.safetensors"), bytes).unwrap();
+    std::fs::write(folder.path().join("config.json"), config).unwrap();
+    folder
+}
+
 #[test]
 fn codes_of_a_quantisation_are_not_taken_for_numbers() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("model.safetensors");
-    let header = r#"{"h.0.mlp.c_fc.weight":{"dtype":"I8","shape":[2,2],"data_offsets":[0,4]},"h.0.mlp.c_fc.SCB":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}}"#;
-    let bytes = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &[0; 12]].concat();
-    std::fs::write(&path, bytes).unwrap();
-    let checkpoint = Checkpoint::open(&path).unwrap();
-    let pairings = pairs(&checkpoint, &checkpoint, Selection::Linear);
-    let weight = pairings.iter().find(|pairing| pairing.name.ends_with("weight")).unwrap();
-    assert_eq!(weight.status, Status::UnsupportedDtype);
-    assert!(weight.reason.contains("c_fc.SCB"), "{}", weight.reason);
+    for (codes, scale) in [
+        ("weight", "SCB"),
+        ("weight", "weight_scale_inv"),
+        ("weight", "weight.absmax"),
+        ("qweight", "scales"),
+        ("weight_packed", "weight_scale"),
+    ] {
+        let (codes, scale) = (format!("h.0.mlp.c_fc.{codes}"), format!("h.0.mlp.c_fc.{scale}"));
+        let folder = folder_with(&[(&codes, &[2, 2], &[1; 4]), (&scale, &[2], &[1; 2])], "{}");
+        let checkpoint = Checkpoint::open(folder.path()).unwrap();
+        let pairings = pairs(&checkpoint, &checkpoint, Selection::Linear);
+        let pairing = pairings.iter().find(|pairing| pairing.name == codes).unwrap();
+        assert_eq!((pairing.status, pairing.selected), (Status::UnsupportedDtype, true), "{codes}");
+        assert!(pairing.reason.contains(&scale), "{}", pairing.reason);
+        let pairing = pairings.iter().find(|pairing| pairing.name == scale).unwrap();
+        assert_eq!((pairing.status, pairing.selected), (Status::NotLinear, false), "{scale}");
+    }
+}
+
+#[test]
+fn a_head_stored_beside_the_embedding_is_tied_by_its_values_not_by_the_config_alone() {
+    let embedding: (&str, &[usize], &[u8]) = ("model.embed_tokens.weight", &[2, 2], &[1, 2, 3, 4]);
+    let head = |values| -> (&str, &[usize], &[u8]) { ("lm_head.weight", &[2, 2], values) };
+    let (tied, untied) = (r#"{"tie_word_embeddings": true}"#, r#"{"tie_word_embeddings": false}"#);
+    for (values, config, status, component) in [
+        (&[1, 2, 3, 4], tied, Status::NotLinear, Component::Embedding),
+        (&[1, 2, 3, 5], tied, Status::Comparable, Component::LmHead),
+        (&[1, 2, 3, 4], untied, Status::Comparable, Component::LmHead),
+    ] {
+        let folder = folder_with(&[embedding, head(values)], config);
+        let checkpoint = Checkpoint::open(folder.path()).unwrap();
+        let pairings = pairs(&checkpoint, &checkpoint, Selection::Linear);
+        let pairing = pairings.iter().find(|pairing| pairing.name == "lm_head.weight").unwrap();
+        assert_eq!((pairing.status, pairing.role.component), (status, component), "{values:?} {config}");
+    }
+
+    // Absent from A because it is tied there, a matrix of its own in B: a gap of the comparison, and said so.
+    let (a, b) = (folder_with(&[embedding], tied), folder_with(&[embedding, head(&[5; 4])], untied));
+    let (a, b) = (Checkpoint::open(a.path()).unwrap(), Checkpoint::open(b.path()).unwrap());
+    let pairings = pairs(&a, &b, Selection::Linear);
+    let pairing = pairings.iter().find(|pairing| pairing.name == "lm_head.weight").unwrap();
+    assert_eq!((pairing.status, pairing.selected), (Status::OnlyInB, true));
 }
