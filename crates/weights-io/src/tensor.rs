@@ -32,7 +32,7 @@ impl TensorInfo {
     /// Number of elements. Checked when the tensor is listed, so it never overflows.
     #[must_use]
     pub fn element_count(&self) -> usize {
-        self.shape.iter().product()
+        element_count(&self.shape)
     }
 
     /// Bytes from the first to the last element that the tensor uses, gaps included.
@@ -89,6 +89,11 @@ impl TensorInfo {
     }
 }
 
+/// The product of the axes. An empty tensor may have other axes whose product overflows, so zero is looked for first.
+fn element_count(shape: &[usize]) -> usize {
+    if shape.contains(&0) { 0 } else { shape.iter().product() }
+}
+
 /// Row-major strides of a shape, in elements. Saturates, so that an empty tensor with huge axes has strides too.
 pub(crate) fn row_major(shape: &[usize]) -> Vec<usize> {
     let mut strides = vec![1usize; shape.len()];
@@ -135,7 +140,7 @@ impl TensorView<'_> {
     #[must_use]
     pub fn to_contiguous(&self) -> Cow<'_, [u8]> {
         let size = self.dtype.size();
-        let count: usize = self.shape.iter().product();
+        let count = element_count(self.shape);
         if self.strides == row_major(self.shape) {
             return Cow::Borrowed(&self.bytes[..count * size]);
         }

@@ -7,7 +7,7 @@ use std::error::Error as _;
 use std::path::Path;
 
 use serde_json::Value;
-use weights_io::{Checkpoint, Error};
+use weights_io::{Checkpoint, Error, Selection, pairs};
 
 fn full_message(error: &Error) -> String {
     let mut text = error.to_string();
@@ -60,6 +60,13 @@ fn every_hostile_file_is_refused_by_name_and_cause() {
                 format!("{}; {}", full_message(&error), error.hint()).to_lowercase()
             }
             Ok(checkpoint) => {
+                // What opens can be used.
+                for tensor in checkpoint.tensors() {
+                    let elements =
+                        checkpoint.view(tensor).unwrap().to_contiguous().len() / tensor.dtype.size();
+                    assert_eq!(elements, tensor.element_count(), "{case}");
+                }
+                assert!(!pairs(&checkpoint, &checkpoint, Selection::AllMatrices).is_empty(), "{case}");
                 if case == "index_unlisted_tensor" {
                     // As in transformers, a shard's tensors count whether the index lists them or not.
                     assert!(checkpoint.get("extra").is_some());

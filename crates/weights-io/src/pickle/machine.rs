@@ -54,6 +54,8 @@ pub(crate) struct Pickle<'a> {
 const MAX_NODES: usize = 1 << 24;
 /// Different calls that are remembered; more are only a longer complaint.
 const MAX_CALLS: usize = 256;
+/// Bytes that are kept of a callable's module and of its name; those on the allow-list are far shorter.
+const MAX_NAME: usize = 256;
 /// The newest pickle protocol.
 const MAX_PROTOCOL: u8 = 5;
 
@@ -462,7 +464,11 @@ impl Pickle<'_> {
     }
 }
 
+/// `module.name`, escaped because messages show it, and cut because one long name may be called a million times.
 fn global_name(input: &[u8], module: &Range<usize>, name: &Range<usize>) -> String {
-    let text = |range: &Range<usize>| String::from_utf8_lossy(&input[range.clone()]).into_owned();
+    let text = |range: &Range<usize>| {
+        let bytes = &input[range.clone()];
+        String::from_utf8_lossy(&bytes[..bytes.len().min(MAX_NAME)]).escape_debug().to_string()
+    };
     format!("{}.{}", text(module), text(name))
 }

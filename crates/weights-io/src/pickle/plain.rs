@@ -70,9 +70,13 @@ fn write(pickle: &Pickle<'_>, id: NodeId, depth: usize, out: &mut Vec<u8>) -> Re
         Node::Dict(entries) => {
             out.extend(b"}(");
             for (key, value) in entries {
-                // Only text and numbers can be keys of plain data.
+                // Only text and numbers can be keys of plain data. What is left out counts too, or a long dict of such
+                // keys, named again and again, would cost time without limit.
                 if matches!(pickle.node(*key), Node::Text(_) | Node::Int(_) | Node::Bool(_)) {
                     all(pickle, &[*key, *value], depth, out)?;
+                } else {
+                    out.extend(b"NN");
+                    within_entry(out)?;
                 }
             }
             out.push(b'u');

@@ -58,7 +58,10 @@ pub(crate) fn read(file: &MappedFile, shard: usize) -> Result<ShardContents, Err
     }
     let mut places = HashMap::new();
     for key in keys {
-        let truncated = || Error::Truncated { path: path(), detail: format!("storage {key} is cut off") };
+        let truncated = || {
+            let detail = format!("storage {} is cut off", key.escape_debug());
+            Error::Truncated { path: path(), detail }
+        };
         let length = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()).ok_or_else(truncated)?;
         let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|_| truncated())?;
         let unit = *units

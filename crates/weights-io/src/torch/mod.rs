@@ -129,7 +129,7 @@ fn placed(
     if needed > 0 && offset.checked_add(needed).is_none_or(|end| end > limit) {
         return Err(misfit("it reaches beyond its storage"));
     }
-    let start = if needed == 0 { 0 } else { base + offset };
+    let start = if needed == 0 { 0 } else { base.checked_add(offset).ok_or_else(overflow)? };
 
     let storage = match place(&storage.key) {
         None if needed == 0 => Storage::Mapped { start: 0 },

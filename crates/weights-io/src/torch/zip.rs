@@ -40,6 +40,7 @@ pub(crate) fn read(file: &MappedFile, shard: usize) -> Result<ShardContents, Err
     for index in 0..archive.len() {
         let entry = archive.by_index_raw(index).map_err(zip_error)?;
         let name = entry.name().map_err(zip_error)?.into_owned();
+        let shown = name.escape_debug();
         let start = entry.data_start().and_then(|start| usize::try_from(start).ok());
         let end = start.and_then(|start| start.checked_add(usize::try_from(entry.compressed_size()).ok()?));
         let range = match (start, end) {
@@ -47,18 +48,18 @@ pub(crate) fn read(file: &MappedFile, shard: usize) -> Result<ShardContents, Err
             _ => {
                 return Err(Error::Truncated {
                     path: path(),
-                    detail: format!("entry {name} ends beyond it"),
+                    detail: format!("entry {shown} ends beyond it"),
                 });
             }
         };
         let place = match entry.compression() {
-            _ if entry.encrypted() => return Err(malformed(format!("entry {name} is encrypted"))),
+            _ if entry.encrypted() => return Err(malformed(format!("entry {shown} is encrypted"))),
             CompressionMethod::Stored => Place::Stored(range),
             CompressionMethod::Deflated => {
                 let length = usize::try_from(entry.size()).unwrap_or(usize::MAX);
                 Place::Deflated { compressed: range, length }
             }
-            method => return Err(malformed(format!("entry {name} is compressed with {method}"))),
+            method => return Err(malformed(format!("entry {shown} is compressed with {method}"))),
         };
         places.insert(name, place);
     }
