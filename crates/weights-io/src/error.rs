@@ -141,7 +141,7 @@ pub enum Error {
         shard: String,
     },
     /// The index promises a tensor that its shard does not hold.
-    #[error("{}: tensor `{}` is not in shard {shard}, where the index places it", index.display(), tensor.escape_debug())]
+    #[error("{}: tensor `{}` is not in shard {}, where the index places it", index.display(), tensor.escape_debug(), shard.escape_debug())]
     NotInShard {
         /// The index file.
         index: PathBuf,
@@ -244,7 +244,10 @@ impl Error {
             Self::SafetensorsHeader { .. } | Self::Zip { .. } | Self::Torch { .. } | Self::Pickle { .. } => {
                 "the file is damaged or not what its name says: fetch it again"
             }
-            Self::Index { .. } | Self::ShardOutsideFolder { .. } | Self::NotInShard { .. } => {
+            Self::ShardOutsideFolder { .. } => {
+                "no honest index names files outside its folder: do not trust this download"
+            }
+            Self::Index { .. } | Self::NotInShard { .. } => {
                 "the index does not fit the files beside it: fetch it again"
             }
             Self::DuplicateTensor { .. } => "remove the file that does not belong to this checkpoint",
