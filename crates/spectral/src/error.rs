@@ -1,0 +1,44 @@
+//! The one error type of this crate.
+
+/// Why a matrix could not be described or compared.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The bytes end before the last element.
+    #[error("a {rows} × {columns} matrix needs {needed} bytes, {given} are given")]
+    TooFewBytes {
+        /// Rows.
+        rows: usize,
+        /// Columns.
+        columns: usize,
+        /// Bytes up to the end of the last element.
+        needed: usize,
+        /// Bytes given.
+        given: usize,
+    },
+    /// Rows, columns and strides cannot be counted in bytes.
+    #[error("the size of a {rows} × {columns} matrix overflows")]
+    Overflow {
+        /// Rows.
+        rows: usize,
+        /// Columns.
+        columns: usize,
+    },
+    /// The two matrices have different shapes.
+    #[error("shapes differ: {a:?} and {b:?}")]
+    ShapesDiffer {
+        /// Rows and columns of A.
+        a: (usize, usize),
+        /// Rows and columns of B.
+        b: (usize, usize),
+    },
+    /// A tolerance that no computation can meet, or none at all.
+    #[error("tolerance {0} is not between 1e-6 and 1")]
+    Tolerance(String),
+    /// A small symmetric eigenproblem did not converge. It has finite entries, so this does not happen.
+    #[error("the eigenvalues of a {size} × {size} symmetric matrix did not converge")]
+    Eigenvalues {
+        /// Rows of the eigenproblem.
+        size: usize,
+    },
+}

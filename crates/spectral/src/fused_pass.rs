@@ -1,0 +1,251 @@
+//! One read of a pair: Y = MᵀM V for each active operator M among W_a, W_b and ΔW.
+//!
+//! Rows are cut into chunks that depend on the shape alone, each chunk sums in its own memory, and the chunks are
+//! added in order: the result has the same bits on any number of threads.
+
+use std::ops::Range;
+
+use pulp::{Arch, Simd, WithSimd};
+use rayon::prelude::*;
+
+use crate::kernels::{GROUP, LANES, TILE, Vectors, accumulate, project};
+use crate::source::{Operator, Source, Tile};
+
+/// Rows whose products are formed before they are used: they are read again from cache.
+const BLOCK_ROWS: usize = 4 * GROUP;
+/// Elements of a chunk at least: a smaller matrix is one thread's work.
+const CHUNK_ELEMENTS: usize = 1 << 20;
+/// Chunks of a matrix at most.
+const CHUNKS: usize = 32;
+/// Bytes that the sums of all chunks may take together, where that leaves more than one chunk.
+const PARTIAL_SUMS: usize = 64 << 20;
+
+/// A vector's length in memory.
+pub(crate) fn padded(length: usize) -> usize {
+    length.next_multiple_of(LANES)
+}
+
+/// The chunks of rows in which a matrix is summed.
+pub(crate) fn row_chunks(rows: usize, columns: usize) -> Vec<Range<usize>> {
+    let by_size = (rows * columns / CHUNK_ELEMENTS).clamp(1, CHUNKS);
+    // Twelve vectors: three operators with blocks of four.
+    let by_memory = (PARTIAL_SUMS / (12 * size_of::<f32>() * columns.max(1))).max(1);
+    let step = rows.div_ceil(by_size.min(by_memory)).next_multiple_of(BLOCK_ROWS).max(1);
+    (0..rows).step_by(step).map(|start| start..(start + step).min(rows)).collect()
+}
+
+/// MᵀM V for every operator and its vectors, as f64, each vector [`padded`].
+pub(crate) fn fused_pass(source: &Source<'_>, active: &[(Operator, Vectors<'_>)]) -> Vec<Vec<f64>> {
+    let arch = Arch::new();
+    let partial: Vec<Vec<Vec<f32>>> = row_chunks(source.a.rows, source.a.columns)
+        .into_par_iter()
+        .map(|rows| arch.dispatch(ChunkPass { source, active, rows }))
+        .collect();
+    active
+        .par_iter()
+        .enumerate()
+        .map(|(operator, (_, vectors))| {
+            let mut sums = vec![0f64; vectors.count * vectors.stride];
+            for chunk in &partial {
+                for (sum, part) in sums.iter_mut().zip(&chunk[operator]) {
+                    *sum += f64::from(*part);
+                }
+            }
+            sums
+        })
+        .collect()
+}
+
+struct ChunkPass<'a> {
+    source: &'a Source<'a>,
+    active: &'a [(Operator, Vectors<'a>)],
+    rows: Range<usize>,
+}
+
+impl WithSimd for ChunkPass<'_> {
+    type Output = Vec<Vec<f32>>;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> Self::Output {
+        let mut outputs: Vec<Vec<f32>> =
+            self.active.iter().map(|(_, vectors)| vec![0.0; vectors.count * vectors.stride]).collect();
+        let mut products: Vec<Vec<f64>> =
+            self.active.iter().map(|(_, vectors)| vec![0.0; BLOCK_ROWS * vectors.count]).collect();
+        let mut weights: Vec<f32> = Vec::new();
+        let mut tile = Tile::new();
+        for first in self.rows.clone().step_by(BLOCK_ROWS) {
+            let rows = first..(first + BLOCK_ROWS).min(self.rows.end);
+            for products in &mut products {
+                products.fill(0.0);
+            }
+            for columns in tiles(self.source.a.columns) {
+                for (index, group) in groups(&rows) {
+                    tile.move_to(padded(columns.len()));
+                    for ((operator, vectors), products) in self.active.iter().zip(&mut products) {
+                        let rows = tile.rows(simd, self.source, *operator, &group, &columns);
+                        let at = index * GROUP * vectors.count;
+                        let products = &mut products[at..at + GROUP * vectors.count];
+                        project(simd, &rows, *vectors, columns.start, products);
+                    }
+                }
+            }
+            for columns in tiles(self.source.a.columns) {
+                for (index, group) in groups(&rows) {
+                    tile.move_to(padded(columns.len()));
+                    for (((operator, vectors), products), output) in
+                        self.active.iter().zip(&products).zip(&mut outputs)
+                    {
+                        let rows = tile.rows(simd, self.source, *operator, &group, &columns);
+                        let at = index * GROUP * vectors.count;
+                        weights.clear();
+                        weights.extend(
+                            products[at..at + GROUP * vectors.count].iter().map(|product| *product as f32),
+                        );
+                        accumulate(simd, &rows, &weights, output, vectors.stride, columns.start);
+                    }
+                }
+            }
+        }
+        outputs
+    }
+}
+
+fn tiles(columns: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..columns).step_by(TILE).map(move |start| start..(start + TILE).min(columns))
+}
+
+fn groups(rows: &Range<usize>) -> impl Iterator<Item = (usize, Range<usize>)> {
+    let end = rows.end;
+    rows.clone().step_by(GROUP).map(move |start| start..(start + GROUP).min(end)).enumerate()
+}
+
+/// Takes the part of `vectors` that lies in the span of orthonormal `basis` vectors out of them, and returns what it
+/// was: basis × vectors, in f64.
+pub(crate) fn project_out(basis: Vectors<'_>, vectors: &mut [f32], count: usize) -> Vec<f64> {
+    Arch::new().dispatch(ProjectOut { basis, vectors, count })
+}
+
+struct ProjectOut<'a> {
+    basis: Vectors<'a>,
+    vectors: &'a mut [f32],
+    count: usize,
+}
+
+impl WithSimd for ProjectOut<'_> {
+    type Output = Vec<f64>;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> Self::Output {
+        let Self { basis, vectors, count } = self;
+        let zeros = [0f32; TILE];
+        let mut products = vec![0f64; basis.count.next_multiple_of(GROUP) * count];
+        for columns in tiles(basis.stride) {
+            for (first, products) in (0..).step_by(GROUP).zip(products.chunks_mut(GROUP * count)) {
+                let rows = group_of(basis, first, &columns, &zeros);
+                let vectors = Vectors { values: vectors, stride: basis.stride, count };
+                project(simd, &rows, vectors, columns.start, products);
+            }
+        }
+        let weights: Vec<f32> = products.iter().map(|product| -*product as f32).collect();
+        for columns in tiles(basis.stride) {
+            for (first, weights) in (0..).step_by(GROUP).zip(weights.chunks(GROUP * count)) {
+                let rows = group_of(basis, first, &columns, &zeros);
+                accumulate(simd, &rows, weights, vectors, basis.stride, columns.start);
+            }
+        }
+        products.truncate(basis.count * count);
+        products
+    }
+}
+
+/// Six basis vectors within a stretch; zeros beyond the last.
+#[inline(always)]
+fn group_of<'a>(
+    basis: Vectors<'a>,
+    first: usize,
+    columns: &Range<usize>,
+    zeros: &'a [f32; TILE],
+) -> [&'a [f32]; GROUP] {
+    let mut group = [&zeros[..columns.len()]; GROUP];
+    for (row, out) in group.iter_mut().enumerate().take(basis.count - first) {
+        *out = &basis.values[(first + row) * basis.stride + columns.start..][..columns.len()];
+    }
+    group
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::matrix::{Dtype, Matrix};
+    use crate::source::Difference;
+    use proptest::prelude::*;
+
+    /// MᵀM V in f64, entry by entry: the oracle.
+    fn naive(source: &Source<'_>, operator: Operator, vectors: Vectors<'_>) -> Vec<f64> {
+        let (rows, columns) = (source.a.rows, source.a.columns);
+        let mut sums = vec![0.0; vectors.count * vectors.stride];
+        let (mut row, mut other) = (vec![0.0; columns], vec![0.0; columns]);
+        for index in 0..rows {
+            source.row_f64(operator, index, 0, &mut row, &mut other);
+            for (vector, sums) in vectors.values.chunks(vectors.stride).zip(sums.chunks_mut(vectors.stride)) {
+                let product: f64 = row.iter().zip(vector).map(|(entry, v)| entry * f64::from(*v)).sum();
+                for (sum, entry) in sums.iter_mut().zip(&row) {
+                    *sum += entry * product;
+                }
+            }
+        }
+        sums
+    }
+
+    fn noise(length: usize, seed: u32) -> Vec<f32> {
+        let mut state = seed;
+        std::iter::repeat_with(|| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as f32 / (1 << 24) as f32 - 0.5
+        })
+        .take(length)
+        .collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(30))]
+
+        #[test]
+        fn a_pass_is_the_naive_product(
+            rows in 1usize..120, columns in 1usize..1200, count in 1usize..9, exponent in -40i32..40, seed: u32,
+        ) {
+            let stored = |seed| -> Vec<u8> {
+                noise(rows * columns, seed).iter().flat_map(|value| value.to_le_bytes()).collect()
+            };
+            let (a, b) = (stored(seed), stored(seed ^ 1));
+            let a = Matrix::new(rows, columns, Dtype::F32, &a).unwrap();
+            let b = Matrix::new(rows, columns, Dtype::F32, &b).unwrap();
+            let exponents = if exponent % 2 == 0 { [0; 3] } else { [exponent; 3] };
+            let source = Source { a, b, difference: Difference::F32, exponents };
+            let stride = padded(columns);
+            let mut values = noise(count * stride, seed ^ 2);
+            values.chunks_mut(stride).for_each(|vector| vector[columns..].fill(0.0));
+            let vectors = Vectors { values: &values, stride, count };
+            let active = Operator::ALL.map(|operator| (operator, vectors));
+            for (found, (operator, _)) in fused_pass(&source, &active).iter().zip(active) {
+                let expected = naive(&source, operator, vectors);
+                let size = expected.iter().fold(0.0f64, |size, entry| size.max(entry.abs()));
+                for (found, expected) in found.iter().zip(&expected) {
+                    prop_assert!((found - expected).abs() <= 1e-5 * size);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn chunks_tile_the_rows_whatever_the_shape() {
+        for (rows, columns) in [(0, 5), (1, 1), (576, 1536), (4096, 11008), (100_000, 128), (3, 10_000_000)] {
+            let chunks = row_chunks(rows, columns);
+            assert!(chunks.len() <= CHUNKS);
+            assert_eq!(chunks.iter().map(ExactSizeIterator::len).sum::<usize>(), rows);
+            assert!(chunks.windows(2).all(|pair| pair[0].end == pair[1].start));
+        }
+        assert_eq!(row_chunks(576, 1536).len(), 1);
+        assert!(row_chunks(4096, 11008).len() > 16);
+    }
+}

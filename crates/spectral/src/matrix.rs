@@ -1,0 +1,166 @@
+//! A borrowed matrix: shape, strides, element type and bytes.
+
+use std::ops::Range;
+
+use crate::Error;
+use crate::prefetch::prefetch;
+
+/// Element type of a matrix, as stored (little-endian).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Dtype {
+    /// IEEE 754 double precision.
+    F64,
+    /// IEEE 754 single precision.
+    F32,
+    /// IEEE 754 half precision.
+    F16,
+    /// bfloat16: the upper half of an f32.
+    Bf16,
+    /// 8-bit float with 4 exponent bits, no infinities (`torch.float8_e4m3fn`).
+    F8E4M3,
+    /// 8-bit float with 5 exponent bits (`torch.float8_e5m2`).
+    F8E5M2,
+    /// Signed 64-bit integer.
+    I64,
+    /// Signed 32-bit integer.
+    I32,
+    /// Signed 16-bit integer.
+    I16,
+    /// Signed 8-bit integer.
+    I8,
+    /// Unsigned 8-bit integer.
+    U8,
+    /// Boolean in one byte.
+    Bool,
+}
+
+impl Dtype {
+    /// Bytes of one element.
+    #[must_use]
+    pub const fn size(self) -> usize {
+        match self {
+            Self::F64 | Self::I64 => 8,
+            Self::F32 | Self::I32 => 4,
+            Self::F16 | Self::Bf16 | Self::I16 => 2,
+            Self::F8E4M3 | Self::F8E5M2 | Self::I8 | Self::U8 | Self::Bool => 1,
+        }
+    }
+
+    /// True if every value of this type is an f32 too.
+    pub(crate) const fn fits_f32(self) -> bool {
+        !matches!(self, Self::F64 | Self::I64 | Self::I32)
+    }
+
+    /// True if differences of this type are formed in f64: in f32 they could vanish.
+    pub(crate) const fn needs_f64_difference(self) -> bool {
+        matches!(self, Self::F64 | Self::I64)
+    }
+}
+
+/// A matrix whose elements lie in borrowed bytes of any alignment.
+///
+/// Element (i, j) lies at byte `(i·row_stride + j·column_stride)·dtype.size()`.
+#[derive(Clone, Copy, Debug)]
+pub struct Matrix<'a> {
+    pub(crate) rows: usize,
+    pub(crate) columns: usize,
+    pub(crate) row_stride: usize,
+    pub(crate) column_stride: usize,
+    pub(crate) dtype: Dtype,
+    pub(crate) bytes: &'a [u8],
+}
+
+impl<'a> Matrix<'a> {
+    /// A row-major matrix without gaps.
+    ///
+    /// # Errors
+    /// [`Error::TooFewBytes`], [`Error::Overflow`].
+    pub fn new(rows: usize, columns: usize, dtype: Dtype, bytes: &'a [u8]) -> Result<Self, Error> {
+        Self::strided((rows, columns), (columns, 1), dtype, bytes)
+    }
+
+    /// A matrix of `shape` (rows, columns) with `strides` of the same order, in elements: a transposed view has
+    /// strides (1, rows).
+    ///
+    /// # Errors
+    /// [`Error::TooFewBytes`], [`Error::Overflow`].
+    pub fn strided(
+        shape: (usize, usize),
+        strides: (usize, usize),
+        dtype: Dtype,
+        bytes: &'a [u8],
+    ) -> Result<Self, Error> {
+        let (rows, columns) = shape;
+        let needed = extent(shape, strides, dtype.size()).ok_or(Error::Overflow { rows, columns })?;
+        if needed > bytes.len() {
+            return Err(Error::TooFewBytes { rows, columns, needed, given: bytes.len() });
+        }
+        Ok(Self { rows, columns, row_stride: strides.0, column_stride: strides.1, dtype, bytes })
+    }
+
+    /// Rows.
+    #[must_use]
+    pub const fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Columns.
+    #[must_use]
+    pub const fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// Element type.
+    #[must_use]
+    pub const fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+
+    /// Prefetches as many elements of a row as `columns` are, from their end on.
+    #[inline(always)]
+    pub(crate) fn prefetch_after(&self, row: usize, columns: &Range<usize>) {
+        if self.column_stride == 1 {
+            let next = columns.end.min(self.columns)..(columns.end + columns.len()).min(self.columns);
+            let start = row * self.row_stride;
+            prefetch(
+                &self.bytes[(start + next.start) * self.dtype.size()..(start + next.end) * self.dtype.size()],
+            );
+        }
+    }
+
+    /// Number of elements.
+    #[must_use]
+    pub const fn element_count(&self) -> usize {
+        self.rows * self.columns
+    }
+}
+
+/// Bytes up to the end of the last element; `None` if that, or the number of elements, cannot be counted.
+fn extent((rows, columns): (usize, usize), strides: (usize, usize), size: usize) -> Option<usize> {
+    if rows.checked_mul(columns)? == 0 {
+        return Some(0);
+    }
+    let last_row = (rows - 1).checked_mul(strides.0)?;
+    let last_column = (columns - 1).checked_mul(strides.1)?;
+    last_row.checked_add(last_column)?.checked_add(1)?.checked_mul(size)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_checked_against_the_bytes() {
+        let bytes = [0u8; 24];
+        assert!(Matrix::new(2, 3, Dtype::F32, &bytes).is_ok());
+        assert_eq!(
+            Matrix::new(3, 3, Dtype::F32, &bytes).err(),
+            Some(Error::TooFewBytes { rows: 3, columns: 3, needed: 36, given: 24 })
+        );
+        assert!(Matrix::strided((3, 2), (1, 3), Dtype::F32, &bytes).is_ok());
+        assert!(Matrix::strided((3, 2), (1, 4), Dtype::F32, &bytes).is_err());
+        assert!(Matrix::new(usize::MAX, 2, Dtype::U8, &bytes).is_err());
+        assert!(Matrix::strided((2, 2), (usize::MAX, 1), Dtype::F64, &bytes).is_err());
+        assert!(Matrix::new(0, usize::MAX, Dtype::F64, &[]).is_ok());
+    }
+}

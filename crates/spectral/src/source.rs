@@ -1,0 +1,205 @@
+//! W_a, W_b and ΔW = W_b − W_a of a pair of matrices as f32 rows, widened and subtracted a tile at a time.
+
+use std::ops::Range;
+
+use pulp::{Simd, WithSimd};
+
+use crate::kernels::{GROUP, TILE};
+use crate::matrix::Matrix;
+use crate::widen;
+
+/// One of the three matrices that a pair gives rise to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Operator {
+    A,
+    B,
+    /// B − A.
+    Delta,
+}
+
+impl Operator {
+    /// In the order in which a tile is prepared: ΔW takes the place of A's tile.
+    pub(crate) const ALL: [Self; 3] = [Self::A, Self::B, Self::Delta];
+}
+
+/// How ΔW is formed from the stored elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Difference {
+    F32,
+    F64,
+}
+
+/// A pair of matrices and the powers of two that bring each operator's largest entry near 1.
+#[derive(Clone, Copy)]
+pub(crate) struct Source<'a> {
+    pub(crate) a: Matrix<'a>,
+    pub(crate) b: Matrix<'a>,
+    pub(crate) difference: Difference,
+    /// Powers of two by which A, B and ΔW are multiplied; all 1 for weights of ordinary size.
+    pub(crate) exponents: [i32; 3],
+}
+
+impl Source<'_> {
+    pub(crate) fn exponent(&self, operator: Operator) -> i32 {
+        self.exponents[operator as usize]
+    }
+
+    /// True if widening to f32 and subtracting there is all there is to do.
+    fn is_plain(&self) -> bool {
+        self.a.dtype.fits_f32()
+            && self.b.dtype.fits_f32()
+            && self.difference == Difference::F32
+            && self.exponents == [0; 3]
+    }
+
+    /// A stretch of one row of an operator, scaled, in f64; `other` is scratch of the same length.
+    pub(crate) fn row_f64(
+        &self,
+        operator: Operator,
+        row: usize,
+        start: usize,
+        out: &mut [f64],
+        other: &mut [f64],
+    ) {
+        match operator {
+            Operator::A => widen::to_f64(&self.a, row, start, out),
+            Operator::B => widen::to_f64(&self.b, row, start, out),
+            Operator::Delta => {
+                widen::to_f64(&self.b, row, start, out);
+                widen::to_f64(&self.a, row, start, other);
+                for (b, a) in out.iter_mut().zip(other) {
+                    *b = self.subtract(*a, *b);
+                }
+            }
+        }
+        let exponent = self.exponent(operator);
+        if exponent != 0 {
+            for value in out {
+                *value = scale(*value, exponent);
+            }
+        }
+    }
+
+    pub(crate) fn subtract(&self, a: f64, b: f64) -> f64 {
+        match self.difference {
+            Difference::F32 => f64::from(b as f32 - a as f32),
+            Difference::F64 => b - a,
+        }
+    }
+}
+
+/// value·2^exponent, in two steps: the power itself may overflow where the product does not.
+pub(crate) fn scale(value: f64, exponent: i32) -> f64 {
+    let half = exponent / 2;
+    value * power_of_two(half) * power_of_two(exponent - half)
+}
+
+fn power_of_two(exponent: i32) -> f64 {
+    f64::from(2).powi(exponent)
+}
+
+/// A group of rows within one tile, as f32.
+pub(crate) struct Tile {
+    /// A's rows, then ΔW's in their place.
+    first: Vec<f32>,
+    second: Vec<f32>,
+    width: usize,
+    has_a: bool,
+    has_b: bool,
+    wide: [Vec<f64>; 2],
+}
+
+impl Tile {
+    pub(crate) fn new() -> Self {
+        let zeros = vec![0.0; GROUP * TILE];
+        Self {
+            first: zeros.clone(),
+            second: zeros,
+            width: 0,
+            has_a: false,
+            has_b: false,
+            wide: [vec![0.0; TILE], vec![0.0; TILE]],
+        }
+    }
+
+    /// Turns to another place; `width` is the tile's padded width.
+    #[inline(always)]
+    pub(crate) fn move_to(&mut self, width: usize) {
+        (self.width, self.has_a, self.has_b) = (width, false, false);
+    }
+
+    /// The rows of an operator at this place; operators must be asked for in the order of [`Operator::ALL`]. Rows
+    /// and columns beyond the matrix are zero.
+    #[inline(always)]
+    pub(crate) fn rows<S: Simd>(
+        &mut self,
+        simd: S,
+        source: &Source<'_>,
+        operator: Operator,
+        rows: &Range<usize>,
+        columns: &Range<usize>,
+    ) -> [&[f32]; GROUP] {
+        let width = self.width;
+        if source.is_plain() {
+            if !self.has_a && operator != Operator::B {
+                simd.vectorize(Widen { matrix: &source.a, rows, columns, width, out: &mut self.first });
+                self.has_a = true;
+            }
+            if !self.has_b && operator != Operator::A {
+                simd.vectorize(Widen { matrix: &source.b, rows, columns, width, out: &mut self.second });
+                self.has_b = true;
+            }
+            if operator == Operator::Delta {
+                for (a, b) in self.first[..GROUP * width].iter_mut().zip(&self.second) {
+                    *a = *b - *a;
+                }
+            }
+        } else {
+            let [wide, other] = &mut self.wide;
+            let buffer = if operator == Operator::B { &mut self.second } else { &mut self.first };
+            for (index, out) in buffer.chunks_mut(width).take(GROUP).enumerate() {
+                out.fill(0.0);
+                if index < rows.len() {
+                    let (wide, other) = (&mut wide[..columns.len()], &mut other[..columns.len()]);
+                    source.row_f64(operator, rows.start + index, columns.start, wide, other);
+                    for (narrow, wide) in out.iter_mut().zip(wide) {
+                        *narrow = *wide as f32;
+                    }
+                }
+            }
+        }
+        let buffer = if operator == Operator::B { &self.second } else { &self.first };
+        let mut tile: [&[f32]; GROUP] = [&[]; GROUP];
+        for (row, out) in tile.iter_mut().enumerate() {
+            *out = &buffer[row * width..(row + 1) * width];
+        }
+        tile
+    }
+}
+
+/// Widens a group of rows; compiled once for each instruction set.
+struct Widen<'a> {
+    matrix: &'a Matrix<'a>,
+    rows: &'a Range<usize>,
+    columns: &'a Range<usize>,
+    width: usize,
+    out: &'a mut [f32],
+}
+
+impl WithSimd for Widen<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        for (index, out) in self.out.chunks_mut(self.width).take(GROUP).enumerate() {
+            let (inside, padding) = out.split_at_mut(self.columns.len());
+            if index < self.rows.len() {
+                self.matrix.prefetch_after(self.rows.start + index, self.columns);
+                widen::to_f32(self.matrix, self.rows.start + index, self.columns.start, inside);
+                padding.fill(0.0);
+            } else {
+                out.fill(0.0);
+            }
+        }
+    }
+}

@@ -1,0 +1,307 @@
+//! The first read of a pair: Frobenius norms, inner product, and the distribution of the entries of ΔW, in f64.
+
+use std::ops::Range;
+
+use pulp::{Arch, Simd, WithSimd};
+use rayon::prelude::*;
+
+use crate::fused_pass::row_chunks;
+use crate::matrix::Matrix;
+use crate::source::{Difference, Source, scale};
+use crate::widen;
+
+/// Entries of a matrix that are no finite numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NonFinite {
+    /// Not a number.
+    pub nan: u64,
+    /// Plus or minus infinity.
+    pub infinite: u64,
+}
+
+impl NonFinite {
+    /// True if there are none.
+    #[must_use]
+    pub const fn is_none(self) -> bool {
+        self.nan == 0 && self.infinite == 0
+    }
+}
+
+/// What one read tells of a finite pair.
+#[derive(Clone, Debug)]
+pub(crate) struct Statistics {
+    /// ‖A‖, ‖B‖, ‖ΔW‖ in the Frobenius norm.
+    pub(crate) frobenius: [f64; 3],
+    pub(crate) cosine_similarity: Option<f64>,
+    pub(crate) mean: f64,
+    pub(crate) standard_deviation: f64,
+    pub(crate) abs_mean: f64,
+    pub(crate) abs_max: f64,
+    pub(crate) changed: u64,
+    /// Reads of the data that it took.
+    pub(crate) passes: u32,
+}
+
+/// The statistics, and the source for the passes to come; or the counts of non-finite entries in A and in B.
+pub(crate) fn read<'a>(a: Matrix<'a>, b: Matrix<'a>) -> Result<(Statistics, Source<'a>), [NonFinite; 2]> {
+    let wide = a.dtype.needs_f64_difference() || b.dtype.needs_f64_difference();
+    let difference = if wide { Difference::F64 } else { Difference::F32 };
+    let mut source = Source { a, b, difference, exponents: [0; 3] };
+    if a.dtype.fits_f32() && b.dtype.fits_f32() {
+        let sums = sum_chunks(&source, |rows| Arch::new().dispatch(NarrowSums { source: &source, rows }));
+        // Squares of f32 neither overflow nor vanish in f64, so a sum that is not finite has an entry that is not.
+        if sums.squares.iter().all(|sum| sum.is_finite()) {
+            source.exponents = sums.largest.map(exponent_for);
+            return Ok(finish(sums, source, [0; 3], 1));
+        }
+    }
+    // Anything else: f64 and i32 elements, a difference that overflows f32, entries that are not finite.
+    let counts = [&a, &b].map(count_non_finite);
+    if counts.iter().any(|count| !count.is_none()) {
+        return Err(counts);
+    }
+    let mut largest = largest_entries(&source);
+    if !largest[2].is_finite() {
+        source.difference = Difference::F64;
+        largest = largest_entries(&source);
+    }
+    source.exponents = largest.map(exponent_to_one);
+    let exponents = source.exponents;
+    let sums = sum_chunks(&source, |rows| wide_sums(&source, rows));
+    Ok(finish(sums, source, exponents, 3))
+}
+
+/// Sums over some rows; indices are those of [`crate::source::Operator`]. In the unit of each operator's scale.
+#[derive(Clone, Copy, Default)]
+struct Sums {
+    squares: [f64; 3],
+    product: f64,
+    delta: f64,
+    delta_abs: f64,
+    largest: [f64; 3],
+    changed: u64,
+}
+
+impl Sums {
+    fn add(&mut self, other: &Self) {
+        for operator in 0..3 {
+            self.squares[operator] += other.squares[operator];
+            self.largest[operator] = self.largest[operator].max(other.largest[operator]);
+        }
+        self.product += other.product;
+        self.delta += other.delta;
+        self.delta_abs += other.delta_abs;
+        self.changed += other.changed;
+    }
+}
+
+fn sum_chunks(source: &Source<'_>, sum: impl Fn(Range<usize>) -> Sums + Sync + Send) -> Sums {
+    let chunks: Vec<Sums> = row_chunks(source.a.rows, source.a.columns).into_par_iter().map(sum).collect();
+    let mut total = Sums::default();
+    for chunk in &chunks {
+        total.add(chunk);
+    }
+    total
+}
+
+/// Sums over dtypes whose values are f32.
+struct NarrowSums<'a> {
+    source: &'a Source<'a>,
+    rows: Range<usize>,
+}
+
+/// Elements of a row that are summed together, in the first-level cache.
+const STRETCH: usize = 512;
+
+impl WithSimd for NarrowSums<'_> {
+    type Output = Sums;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> Sums {
+        let mut total = Sums::default();
+        let mut entries = [[0f32; STRETCH]; 3];
+        for row in self.rows {
+            for start in (0..self.source.a.columns).step_by(STRETCH) {
+                let width = STRETCH.min(self.source.a.columns - start);
+                let [a, b, delta] = &mut entries;
+                a[width..].fill(0.0);
+                b[width..].fill(0.0);
+                widen::to_f32(&self.source.a, row, start, &mut a[..width]);
+                widen::to_f32(&self.source.b, row, start, &mut b[..width]);
+                for (delta, (a, b)) in delta.iter_mut().zip(a.iter().zip(b.iter())) {
+                    *delta = *b - *a;
+                }
+                total.add(&sum_stretch(simd, &entries));
+            }
+        }
+        total
+    }
+}
+
+#[inline(always)]
+fn sum_stretch<S: Simd>(simd: S, entries: &[[f32; STRETCH]; 3]) -> Sums {
+    let mut sums = Sums::default();
+    let mut wide = [[0f64; STRETCH]; 3];
+    for (wide, (largest, entries)) in wide.iter_mut().zip(sums.largest.iter_mut().zip(entries)) {
+        for (wide, entry) in wide.iter_mut().zip(entries) {
+            *wide = f64::from(*entry);
+        }
+        let mut most = simd.splat_f32s(0.0);
+        for entry in S::as_simd_f32s(entries).0 {
+            most = simd.max_f32s(most, simd.abs_f32s(*entry));
+        }
+        *largest = f64::from(simd.reduce_max_f32s(most));
+    }
+    let mut changed = 0u32;
+    for delta in &entries[2] {
+        changed += u32::from(*delta != 0.0);
+    }
+    sums.changed = u64::from(changed);
+
+    let zero = simd.splat_f64s(0.0);
+    let (mut squares, mut product, mut delta, mut delta_abs) = ([zero; 3], zero, zero, zero);
+    let a = S::as_simd_f64s(&wide[0]).0;
+    let b = &S::as_simd_f64s(&wide[1]).0[..a.len()];
+    let d = &S::as_simd_f64s(&wide[2]).0[..a.len()];
+    for at in 0..a.len() {
+        let (a, b, d) = (a[at], b[at], d[at]);
+        squares[0] = simd.mul_add_e_f64s(a, a, squares[0]);
+        squares[1] = simd.mul_add_e_f64s(b, b, squares[1]);
+        squares[2] = simd.mul_add_e_f64s(d, d, squares[2]);
+        product = simd.mul_add_e_f64s(a, b, product);
+        delta = simd.add_f64s(delta, d);
+        delta_abs = simd.add_f64s(delta_abs, simd.abs_f64s(d));
+    }
+    for (sum, lanes) in sums.squares.iter_mut().zip(squares) {
+        *sum = simd.reduce_sum_f64s(lanes);
+    }
+    sums.product = simd.reduce_sum_f64s(product);
+    sums.delta = simd.reduce_sum_f64s(delta);
+    sums.delta_abs = simd.reduce_sum_f64s(delta_abs);
+    sums
+}
+
+/// Sums over any finite dtypes, scaled so that neither 1e200 nor 1e-200 is lost.
+fn wide_sums(source: &Source<'_>, rows: Range<usize>) -> Sums {
+    let mut total = Sums::default();
+    for_each_row(source, rows, |a, b| {
+        let mut sums = Sums::default();
+        for (a, b) in a.iter().zip(b) {
+            let delta = source.subtract(*a, *b);
+            let scaled = [
+                scale(*a, source.exponents[0]),
+                scale(*b, source.exponents[1]),
+                scale(delta, source.exponents[2]),
+            ];
+            for (operator, entry) in scaled.into_iter().enumerate() {
+                sums.squares[operator] += entry * entry;
+                sums.largest[operator] = sums.largest[operator].max(entry.abs());
+            }
+            sums.product += scaled[0] * scaled[1];
+            sums.delta += scaled[2];
+            sums.delta_abs += scaled[2].abs();
+            sums.changed += u64::from(delta != 0.0);
+        }
+        total.add(&sums);
+    });
+    total
+}
+
+fn for_each_row(source: &Source<'_>, rows: Range<usize>, mut visit: impl FnMut(&[f64], &[f64])) {
+    let columns = source.a.columns;
+    let (mut a, mut b) = (vec![0.0; columns], vec![0.0; columns]);
+    for row in rows {
+        widen::to_f64(&source.a, row, 0, &mut a);
+        widen::to_f64(&source.b, row, 0, &mut b);
+        visit(&a, &b);
+    }
+}
+
+fn largest_entries(source: &Source<'_>) -> [f64; 3] {
+    let sums = sum_chunks(source, |rows| {
+        let mut sums = Sums::default();
+        for_each_row(source, rows, |a, b| {
+            for (a, b) in a.iter().zip(b) {
+                for (largest, entry) in sums.largest.iter_mut().zip([*a, *b, source.subtract(*a, *b)]) {
+                    *largest = largest.max(entry.abs());
+                }
+            }
+        });
+        sums
+    });
+    sums.largest
+}
+
+fn count_non_finite(matrix: &Matrix<'_>) -> NonFinite {
+    let counts: Vec<NonFinite> = row_chunks(matrix.rows, matrix.columns)
+        .into_par_iter()
+        .map(|rows| {
+            let mut count = NonFinite::default();
+            let mut values = vec![0.0; matrix.columns];
+            for row in rows {
+                widen::to_f64(matrix, row, 0, &mut values);
+                for value in &values {
+                    count.nan += u64::from(value.is_nan());
+                    count.infinite += u64::from(value.is_infinite());
+                }
+            }
+            count
+        })
+        .collect();
+    counts.iter().fold(NonFinite::default(), |sum, count| NonFinite {
+        nan: sum.nan + count.nan,
+        infinite: sum.infinite + count.infinite,
+    })
+}
+
+/// The power of two that brings an entry into [1, 2); 0 for no entry.
+fn exponent_to_one(largest: f64) -> i32 {
+    if largest == 0.0 { 0 } else { -largest.log2().floor() as i32 }
+}
+
+/// The same for f32 arithmetic, where entries of ordinary size need no scaling.
+fn exponent_for(largest: f64) -> i32 {
+    let exponent = exponent_to_one(largest);
+    if exponent.abs() <= 30 { 0 } else { exponent }
+}
+
+/// From sums in the unit `2^-exponents` to statistics in the unit of the entries.
+fn finish(sums: Sums, source: Source<'_>, exponents: [i32; 3], passes: u32) -> (Statistics, Source<'_>) {
+    let count = (source.a.element_count() as f64).max(1.0);
+    let frobenius: [f64; 3] =
+        std::array::from_fn(|operator| scale(sums.squares[operator].sqrt(), -exponents[operator]));
+    let norms = sums.squares[0].sqrt() * sums.squares[1].sqrt();
+    let mean = sums.delta / count;
+    let mean_square = sums.squares[2] / count;
+    let mut variance = mean_square - mean * mean;
+    let mut reads = passes;
+    // Where the mean outweighs the spread, the difference of the two has lost its digits: read once more.
+    if variance < 1e-3 * mean_square && mean_square > 0.0 {
+        variance = squared_deviations(&source, exponents[2], mean) / count;
+        reads += 1;
+    }
+    let unscaled = |value: f64| scale(value, -exponents[2]);
+    let statistics = Statistics {
+        frobenius,
+        cosine_similarity: (norms > 0.0).then(|| (sums.product / norms).clamp(-1.0, 1.0)),
+        mean: unscaled(mean),
+        standard_deviation: unscaled(variance.max(0.0).sqrt()),
+        abs_mean: unscaled(sums.delta_abs / count),
+        abs_max: unscaled(sums.largest[2]),
+        changed: sums.changed,
+        passes: reads,
+    };
+    (statistics, source)
+}
+
+fn squared_deviations(source: &Source<'_>, exponent: i32, mean: f64) -> f64 {
+    let sums = sum_chunks(source, |rows| {
+        let mut sums = Sums::default();
+        for_each_row(source, rows, |a, b| {
+            let deviations = a.iter().zip(b).map(|(a, b)| scale(source.subtract(*a, *b), exponent) - mean);
+            sums.delta += deviations.map(|deviation| deviation * deviation).sum::<f64>();
+        });
+        sums
+    });
+    sums.delta
+}

@@ -1,0 +1,285 @@
+//! Every number of a pair against naive f64 arithmetic and a dense SVD, over shapes, dtypes and spectra.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a panic is how a test fails
+
+use faer::Mat;
+use half::{bf16, f16};
+use proptest::prelude::*;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+use rand_distr::{Distribution, StandardNormal};
+use spectral::{Dtype, Matrix, MatrixSummary, Method, Options, Outcome, PairSummary, summarize_pair};
+
+/// Values as stored, and what they then are.
+fn encode(dtype: Dtype, values: &[f64]) -> (Vec<u8>, Vec<f64>) {
+    let mut bytes = Vec::new();
+    let mut stored = Vec::new();
+    for value in values {
+        match dtype {
+            Dtype::F64 => {
+                bytes.extend(value.to_le_bytes());
+                stored.push(*value);
+            }
+            Dtype::F32 => {
+                bytes.extend((*value as f32).to_le_bytes());
+                stored.push(f64::from(*value as f32));
+            }
+            Dtype::F16 => {
+                bytes.extend(f16::from_f64(*value).to_le_bytes());
+                stored.push(f16::from_f64(*value).to_f64());
+            }
+            Dtype::Bf16 => {
+                bytes.extend(bf16::from_f64(*value).to_le_bytes());
+                stored.push(bf16::from_f64(*value).to_f64());
+            }
+            Dtype::I8 => {
+                bytes.push((*value * 30.0) as i8 as u8);
+                stored.push(f64::from((*value * 30.0) as i8));
+            }
+            Dtype::I32 => {
+                bytes.extend(((*value * 1000.0) as i32).to_le_bytes());
+                stored.push(f64::from((*value * 1000.0) as i32));
+            }
+            other => panic!("{other:?} is not encoded here"),
+        }
+    }
+    (bytes, stored)
+}
+
+fn gaussian(seed: u64, count: usize) -> Vec<f64> {
+    let mut generator = ChaCha8Rng::seed_from_u64(seed);
+    (0..count).map(|_| StandardNormal.sample(&mut generator)).collect()
+}
+
+fn sigma(rows: usize, columns: usize, values: &[f64]) -> f64 {
+    Mat::from_fn(rows, columns, |i, j| values[i * columns + j]).singular_values().unwrap()[0]
+}
+
+fn finite(outcome: Outcome) -> PairSummary {
+    match outcome {
+        Outcome::Finite(pair) => pair,
+        Outcome::NonFinite { a, b } => panic!("non-finite entries: {a:?} {b:?}"),
+    }
+}
+
+fn close(found: f64, expected: f64, tolerance: f64, what: &str) {
+    let scale = expected.abs().max(1e-300);
+    assert!((found - expected).abs() <= tolerance * scale, "{what}: {found} for {expected}");
+}
+
+fn check_norms(
+    found: &MatrixSummary,
+    rows: usize,
+    columns: usize,
+    values: &[f64],
+    tolerance: f64,
+    what: &str,
+) {
+    let frobenius = values.iter().map(|value| value * value).sum::<f64>().sqrt();
+    close(found.frobenius, frobenius, 1e-12, &format!("{what} Frobenius"));
+    if frobenius == 0.0 {
+        assert_eq!((found.spectral, found.stable_rank), (0.0, None), "{what}");
+        return;
+    }
+    let sigma = sigma(rows, columns, values);
+    close(found.spectral, sigma, tolerance, &format!("{what} σ₁"));
+    assert!(found.spectral <= found.frobenius * (1.0 + 1e-6), "{what}");
+    close(found.stable_rank.unwrap(), (frobenius / sigma).powi(2).max(1.0), 2.1 * tolerance, what);
+}
+
+fn check(
+    rows: usize,
+    columns: usize,
+    dtypes: [Dtype; 2],
+    a: &[f64],
+    b: &[f64],
+    tolerance: f64,
+) -> PairSummary {
+    let (bytes_a, a) = encode(dtypes[0], a);
+    let (bytes_b, b) = encode(dtypes[1], b);
+    let wide = dtypes.contains(&Dtype::F64);
+    let delta: Vec<f64> =
+        a.iter().zip(&b).map(|(a, b)| if wide { b - a } else { f64::from(*b as f32 - *a as f32) }).collect();
+    let matrix_a = Matrix::new(rows, columns, dtypes[0], &bytes_a).unwrap();
+    let matrix_b = Matrix::new(rows, columns, dtypes[1], &bytes_b).unwrap();
+    let options = Options { method: Method::Lanczos { tolerance: 1e-4 }, seed: 3 };
+    let found = finite(summarize_pair(&matrix_a, &matrix_b, "w", &options).unwrap());
+    check_norms(&found.a, rows, columns, &a, tolerance, "A");
+    check_norms(&found.b, rows, columns, &b, tolerance, "B");
+    check_norms(&found.delta, rows, columns, &delta, tolerance, "ΔW");
+    let count = delta.len() as f64;
+    let mean = delta.iter().sum::<f64>() / count;
+    let spread = delta.iter().map(|entry| (entry - mean).powi(2)).sum::<f64>() / count;
+    let scale = found.delta.frobenius.max(1e-300);
+    assert!((found.delta_mean - mean).abs() <= 1e-12 * scale);
+    assert!((found.delta_standard_deviation - spread.sqrt()).abs() <= 1e-9 * scale);
+    close(found.delta_abs_mean, delta.iter().map(|entry| entry.abs()).sum::<f64>() / count, 1e-12, "|ΔW|");
+    assert_eq!(found.delta_abs_max, delta.iter().fold(0.0f64, |largest, entry| largest.max(entry.abs())));
+    assert_eq!(found.changed, delta.iter().filter(|entry| **entry != 0.0).count() as u64);
+    let product: f64 = a.iter().zip(&b).map(|(a, b)| a * b).sum();
+    let norms = found.a.frobenius * found.b.frobenius;
+    if norms > 0.0 {
+        assert!((found.cosine_similarity.unwrap() - product / norms).abs() < 1e-12);
+    }
+    found
+}
+
+const DTYPES: [Dtype; 6] = [Dtype::F64, Dtype::F32, Dtype::F16, Dtype::Bf16, Dtype::I8, Dtype::I32];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn small_matrices_are_exact(
+        rows in 1usize..40, columns in 1usize..40, dtype_a in 0usize..6, dtype_b in 0usize..6, seed: u64,
+    ) {
+        let a = gaussian(seed, rows * columns);
+        let step = gaussian(seed ^ 1, rows * columns);
+        let b: Vec<f64> = a.iter().zip(&step).map(|(a, step)| a + 0.1 * step).collect();
+        check(rows, columns, [DTYPES[dtype_a], DTYPES[dtype_b]], &a, &b, 1e-9);
+    }
+}
+
+/// Shapes beyond the dense path, whole and ragged: more than one tile, group, block of rows, and chunk.
+#[test]
+fn large_matrices_meet_the_tolerance() {
+    for (case, (rows, columns)) in
+        [(700, 300), (210, 900), (1201, 611), (6, 400_000), (40_000, 130)].into_iter().enumerate()
+    {
+        let dtypes = [
+            [Dtype::Bf16, Dtype::Bf16],
+            [Dtype::F32, Dtype::Bf16],
+            [Dtype::F16, Dtype::F16],
+            [Dtype::F32, Dtype::F32],
+            [Dtype::F64, Dtype::F32],
+        ];
+        let a = gaussian(case as u64, rows * columns);
+        // A rank-2 update on top of noise.
+        let (left, right) = (gaussian(11, 2 * rows), gaussian(12, 2 * columns));
+        let noise = gaussian(13, rows * columns);
+        let b: Vec<f64> = (0..rows * columns)
+            .map(|at| {
+                let (i, j) = (at / columns, at % columns);
+                let update = left[2 * i] * right[2 * j] + 0.5 * left[2 * i + 1] * right[2 * j + 1];
+                a[at] + 0.1 * update + 0.01 * noise[at]
+            })
+            .collect();
+        let found = check(rows, columns, dtypes[case], &a, &b, 1e-4);
+        assert!(found.passes > 2);
+        for side in [found.a, found.b, found.delta] {
+            assert!(side.relative_error.is_none_or(|error| error <= 1e-4));
+        }
+    }
+}
+
+#[test]
+fn adversarial_spectra() {
+    let (rows, columns) = (400, 320);
+    let zeros = vec![0.0; rows * columns];
+    let diagonal = |value: &dyn Fn(usize) -> f64| -> Vec<f64> {
+        let mut entries = zeros.clone();
+        (0..columns).for_each(|i| entries[i * columns + i] = value(i));
+        entries
+    };
+    let cases = [
+        ("flat", diagonal(&|_| 2.0)),
+        ("two equal at the top", diagonal(&|i| if i < 2 { 5.0 } else { 1.0 / (i as f64) })),
+        ("clustered", diagonal(&|i| 1.0 - 1e-3 * (i as f64) / 320.0)),
+        ("rank 1", diagonal(&|i| if i < 1 { 5.0 } else { 0.0 })),
+        ("rank 3", diagonal(&|i| if i < 3 { 5.0 - i as f64 } else { 0.0 })),
+        ("rank 8", diagonal(&|i| if i < 8 { 9.0 - i as f64 } else { 0.0 })),
+        ("slow decay", diagonal(&|i| (1.0 + i as f64).powf(-0.25))),
+        ("tiny", diagonal(&|i| 1e-25 * (1.0 + i as f64).powf(-0.5))),
+        ("huge", diagonal(&|i| 1e30 * (1.0 + i as f64).powf(-0.5))),
+        ("equal rows", (0..rows * columns).map(|at| ((at % columns) as f64).sin()).collect()),
+    ];
+    for (name, entries) in cases {
+        println!("{name}");
+        check(rows, columns, [Dtype::F32, Dtype::F32], &zeros, &entries, 1e-4);
+    }
+}
+
+#[test]
+fn any_number_of_threads_gives_the_same_bits() {
+    let (rows, columns) = (2500, 1700); // several chunks
+    let (a, _) = encode(Dtype::Bf16, &gaussian(1, rows * columns));
+    let (b, _) = encode(Dtype::Bf16, &gaussian(2, rows * columns));
+    let a = Matrix::new(rows, columns, Dtype::Bf16, &a).unwrap();
+    let b = Matrix::new(rows, columns, Dtype::Bf16, &b).unwrap();
+    let on = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let options = Options { method: Method::Lanczos { tolerance: 1e-2 }, seed: 0 };
+        finite(pool.install(|| summarize_pair(&a, &b, "w", &options)).unwrap())
+    };
+    let one = on(1);
+    assert_eq!(one, on(2));
+    assert_eq!(one, on(5));
+}
+
+#[test]
+fn transposed_views_are_the_same_matrix() {
+    let (rows, columns) = (300, 500);
+    let values = gaussian(5, rows * columns);
+    let transposed: Vec<f64> =
+        (0..rows * columns).map(|at| values[(at % rows) * columns + at / rows]).collect();
+    let (a, _) = encode(Dtype::F32, &values);
+    let (b, _) = encode(Dtype::F32, &transposed);
+    let a = Matrix::new(rows, columns, Dtype::F32, &a).unwrap();
+    let b = Matrix::strided((rows, columns), (1, rows), Dtype::F32, &b).unwrap();
+    let found = finite(summarize_pair(&a, &b, "w", &Options::default()).unwrap());
+    assert_eq!((found.changed, found.delta.frobenius, found.delta.stable_rank), (0, 0.0, None));
+    assert_eq!(found.a, found.b);
+}
+
+#[test]
+fn power_iteration_is_the_one_of_the_scripts() {
+    // On diag(4, 2, 1, …) the iterate after k steps is known up to its start; the estimate lies below σ₁ and grows.
+    let (rows, columns) = (200, 150);
+    let values = gaussian(9, rows * columns);
+    let sigma = sigma(rows, columns, &values);
+    let (bytes, _) = encode(Dtype::F64, &values);
+    let a = Matrix::new(rows, columns, Dtype::F64, &bytes).unwrap();
+    let run = |iterations| {
+        let options = Options { method: Method::PowerIteration { iterations }, seed: 0 };
+        finite(summarize_pair(&a, &a, "w", &options).unwrap())
+    };
+    let mut last = 0.0;
+    for iterations in [0, 1, 5, 50] {
+        let found = run(iterations);
+        assert_eq!(found.a.relative_error, None);
+        assert_eq!(found.passes, 3 + iterations + 1);
+        assert!(found.a.spectral > last && found.a.spectral <= sigma * (1.0 + 1e-6));
+        last = found.a.spectral;
+    }
+    assert!(run(5).a.spectral < 0.999 * sigma);
+    close(run(2000).a.spectral, sigma, 1e-4, "σ₁ after many steps");
+}
+
+#[test]
+fn non_finite_entries_are_counted() {
+    let mut values = [1.0f32; 12];
+    values[3] = f32::NAN;
+    values[5] = f32::NEG_INFINITY;
+    values[7] = f32::INFINITY;
+    let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+    let ones: Vec<u8> = [1.0f32; 12].iter().flat_map(|value| value.to_le_bytes()).collect();
+    let a = Matrix::new(3, 4, Dtype::F32, &ones).unwrap();
+    let b = Matrix::new(3, 4, Dtype::F32, &bytes).unwrap();
+    let Outcome::NonFinite { a, b } = summarize_pair(&a, &b, "w", &Options::default()).unwrap() else {
+        panic!("not noticed");
+    };
+    assert!(a.is_none());
+    assert_eq!((b.nan, b.infinite), (1, 2));
+}
+
+#[test]
+fn empty_matrices_and_a_difference_beyond_f32() {
+    let empty = Matrix::new(0, 7, Dtype::F32, &[]).unwrap();
+    let found = finite(summarize_pair(&empty, &empty, "w", &Options::default()).unwrap());
+    assert_eq!((found.a.frobenius, found.a.stable_rank, found.changed), (0.0, None, 0));
+    let encode = |values: [f32; 2]| values.map(f32::to_le_bytes).concat();
+    let (a, b) = (encode([3e38, 0.0]), encode([-3e38, 0.0]));
+    let a = Matrix::new(1, 2, Dtype::F32, &a).unwrap();
+    let b = Matrix::new(1, 2, Dtype::F32, &b).unwrap();
+    let found = finite(summarize_pair(&a, &b, "w", &Options::default()).unwrap());
+    close(found.delta.frobenius, 2.0 * f64::from(3e38f32), 1e-12, "ΔW");
+}
