@@ -156,6 +156,10 @@ const COMPONENTS: [(Component, &[&str]); 6] = [
             "wq",
             "wk",
             "wv",
+            "wqkv",
+            "query_proj",
+            "key_proj",
+            "value_proj",
             "W_pack",
             "att_proj",
             "in_proj_weight",
@@ -187,17 +191,17 @@ const COMPONENTS: [(Component, &[&str]); 6] = [
         Component::MlpContract,
         &["down_proj", "dense_4h_to_h", "fc_out", "fc2", "w2", "lin2", "ff_out", "output_linear"],
     ),
-    (Component::LmHead, &["lm_head", "embed_out", "vocab_projector"]),
+    (Component::LmHead, &["lm_head", "embed_out", "vocab_projector", "output_layer"]),
     (Component::Embedding, &["wte", "wpe", "shared", "relative_attention_bias"]),
 ];
 
 /// Modules whose component depends on the part of the block that they stand in.
 const IN_ATTENTION: [(Component, &[&str]); 2] = [
     (Component::Qkv, &["q", "k", "v"]),
-    (Component::Proj, &["dense", "c_proj", "out_proj", "o", "wo", "out"]),
+    (Component::Proj, &["dense", "c_proj", "out_proj", "o", "wo", "Wo", "out"]),
 ];
 const IN_MLP: [(Component, &[&str]); 2] =
-    [(Component::MlpContract, &["c_proj", "wo"]), (Component::MlpExpand, &["up", "gate_up"])];
+    [(Component::MlpContract, &["c_proj", "wo", "Wo"]), (Component::MlpExpand, &["up", "gate_up", "Wi"])];
 
 /// Reads a parameter's role from its name and shape.
 #[must_use]
@@ -245,6 +249,14 @@ fn group_hint(name: &str) -> Group {
 fn component(segments: &[&str], module: &str, hint: Group, layer: Option<u32>) -> Component {
     if is_norm(module) {
         return Component::Norm;
+    }
+    // Two names that mean something else in most families: the head of the first OLMo, and the second of the two up
+    // projections of the first Qwen.
+    if module == "ff_out" && layer.is_none() {
+        return Component::LmHead;
+    }
+    if segments.ends_with(&["mlp", "w2", "weight"]) {
+        return Component::MlpExpand;
     }
     let find = |table: &[(Component, &[&str])]| {
         table.iter().find(|(_, modules)| modules.contains(&module)).map(|(component, _)| *component)
