@@ -226,7 +226,7 @@ impl Checkpoint {
     }
 
     /// Borrows a tensor's data from the map. Only a deflated zip entry (PyTorch never writes one) is copied, and of
-    /// it only the tensor's own bytes.
+    /// it only the tensor's own bytes. The tensor must be one that this checkpoint lists, or a slice of one.
     ///
     /// # Errors
     /// [`Error::Io`] if a deflated entry is damaged.

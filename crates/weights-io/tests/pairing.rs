@@ -67,6 +67,22 @@ fn a_tied_head_counts_once_as_embedding() {
 }
 
 #[test]
+fn the_same_values_in_two_formats_are_equal_byte_for_byte() {
+    let (a, b) = open("mixed");
+    assert!(a.took().ends_with("model.safetensors") && b.took().ends_with("pytorch_model.bin.index.json"));
+    let pairings = pairs(&a, &b, Selection::AllMatrices);
+    let mut compared = 0;
+    for pairing in pairings.iter().filter(|pairing| pairing.status == Status::Comparable) {
+        let (in_a, in_b) = (pairing.a.tensor().unwrap(), pairing.b.tensor().unwrap());
+        assert_eq!(in_a.dtype, in_b.dtype, "{}", pairing.name);
+        let (view_a, view_b) = (a.view(in_a).unwrap(), b.view(in_b).unwrap());
+        assert_eq!(view_a.to_contiguous(), view_b.to_contiguous(), "{}", pairing.name);
+        compared += 1;
+    }
+    assert!(compared > 5, "only {compared} compared");
+}
+
+#[test]
 fn fused_experts_are_paired_slice_by_slice() {
     let (a, b) = open("moe_fused");
     let pairings = pairs(&a, &b, Selection::Linear);
