@@ -1,0 +1,284 @@
+//! Parameter statistics of two checkpoints: norms and stable ranks of W_a, W_b and ΔW, matrix by matrix.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rayon::prelude::*;
+use report::{Format, LedgerRow, MatrixRow, Tables, ZeroDeltas, per_component, per_layer};
+use spectral::{Matrix, Outcome};
+use weights_io::{Checkpoint, Pairing, Selection, Status, TensorInfo, TensorView, pairs};
+
+use crate::ledger::{Counts, ledger_row};
+use crate::matrix_row::{matrix_row, spectral_dtype};
+use crate::{Error, Observer, Side, provenance};
+
+/// Settings of [`param_stats`].
+#[derive(Clone, Debug)]
+pub struct ParamStatsOptions {
+    /// Folder or file of the baseline.
+    pub model_a: PathBuf,
+    /// Folder or file of the changed model.
+    pub model_b: PathBuf,
+    /// The tables go into `<outdir>/<A>__to__<B>/`.
+    pub outdir: PathBuf,
+    /// Which parameters are compared.
+    pub selection: Selection,
+    /// Method and seed of the spectral norms.
+    pub numerics: spectral::Options,
+    /// Threads; 0 for one a core. The results do not depend on it.
+    pub threads: usize,
+    /// File formats of the tables.
+    pub formats: Vec<Format>,
+    /// How unchanged matrices enter a layer's mean stable rank.
+    pub zero_deltas: ZeroDeltas,
+    /// The command line, for the provenance.
+    pub arguments: Vec<String>,
+}
+
+impl ParamStatsOptions {
+    /// Defaults: linear layers, σ₁ to 1e-4, CSV and Parquet.
+    #[must_use]
+    pub fn new(model_a: impl Into<PathBuf>, model_b: impl Into<PathBuf>, outdir: impl Into<PathBuf>) -> Self {
+        Self {
+            model_a: model_a.into(),
+            model_b: model_b.into(),
+            outdir: outdir.into(),
+            selection: Selection::default(),
+            numerics: spectral::Options::default(),
+            threads: 0,
+            formats: vec![Format::Csv, Format::Parquet],
+            zero_deltas: ZeroDeltas::default(),
+            arguments: Vec::new(),
+        }
+    }
+
+    /// The folder that the tables go into: both models' names, every run of characters other than
+    /// `A-Z a-z 0-9 _ . -` replaced by `_`, as the Python scripts did. Of a name too long for a folder the end is kept.
+    #[must_use]
+    pub fn folder(&self) -> PathBuf {
+        let name = |path: &Path| {
+            const LONGEST: usize = 120; // twice that and `__to__` fit into the usual 255 bytes
+            let name = file_name_of(path.as_os_str());
+            name[name.len().saturating_sub(LONGEST)..].to_owned()
+        };
+        self.outdir.join(format!("{}__to__{}", name(&self.model_a), name(&self.model_b)))
+    }
+}
+
+fn file_name_of(argument: &OsStr) -> String {
+    let mut name = String::new();
+    for character in argument.to_string_lossy().chars() {
+        if character.is_ascii_alphanumeric() || matches!(character, '_' | '.' | '-') {
+            name.push(character);
+        } else if !name.ends_with('\u{0}') {
+            name.push('\u{0}'); // a run becomes one mark, told apart from an underscore that was there
+        }
+    }
+    name.replace('\u{0}', "_")
+}
+
+/// What [`param_stats`] found and wrote.
+#[derive(Clone, Debug)]
+pub struct ParamStats {
+    /// The folder with the tables.
+    pub folder: PathBuf,
+    /// The files written.
+    pub files: Vec<PathBuf>,
+    /// Rows of `per_matrix`, in string order of their names.
+    pub matrices: Vec<MatrixRow>,
+    /// Rows of `ledger`, in string order of their names.
+    pub ledger: Vec<LedgerRow>,
+}
+
+impl ParamStats {
+    /// Names that the selection asked for and that could not be compared.
+    pub fn gaps(&self) -> impl Iterator<Item = &LedgerRow> {
+        self.ledger.iter().filter(|row| row.selected && row.status != crate::COMPARED)
+    }
+}
+
+/// Compares the parameters of two checkpoints and writes `per_matrix`, `per_layer`, `per_component` and `ledger`.
+///
+/// Tensors are read in storage order, each once into the page cache and given back after its use, so memory does not
+/// grow with the model. Small matrices run side by side, large ones are divided among the threads.
+///
+/// # Errors
+/// Every [`Error`]. Nothing is written then.
+pub fn param_stats(
+    options: &ParamStatsOptions,
+    observer: &dyn Observer,
+    interrupted: &AtomicBool,
+) -> Result<ParamStats, Error> {
+    options.numerics.check().map_err(|source| Error::Settings { source })?;
+    let threads = options.threads;
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build()
+        .map_err(|source| Error::Threads { threads, source })?;
+    let open = |side, path: &Path| {
+        let checkpoint = Checkpoint::open(path).map_err(|source| Error::Model { side, source })?;
+        observer.opened(side, &checkpoint);
+        Ok(checkpoint)
+    };
+    let a = open(Side::A, &options.model_a)?;
+    let b = open(Side::B, &options.model_b)?;
+    let tables_error = |source| Error::Tables { source };
+    let mut tables = Tables::create(options.folder(), &options.formats).map_err(tables_error)?;
+
+    let pairings = pairs(&a, &b, options.selection);
+    let work: Vec<Work<'_>> = pairings.iter().filter_map(Work::of).collect();
+    observer.started(work.len(), work.iter().map(Work::bytes).sum());
+    let run = Run { a: &a, b: &b, options, observer, interrupted };
+    let outcomes = pool.install(|| run.compare_all(&work))?;
+
+    let mut counted = std::collections::HashMap::new();
+    let mut matrices = Vec::new();
+    for (work, outcome) in work.iter().zip(outcomes) {
+        let counts = match outcome {
+            Outcome::Finite(pair) => {
+                let dtypes = (work.a.dtype, work.b.dtype);
+                matrices.push(matrix_row(work.pairing, work.shape(), dtypes, &pair));
+                Counts { a: spectral::NonFinite::default(), b: spectral::NonFinite::default() }
+            }
+            Outcome::NonFinite { a, b } => Counts { a, b },
+        };
+        counted.insert(work.pairing.name.as_str(), counts);
+    }
+    let mut ledger: Vec<LedgerRow> = pairings
+        .iter()
+        .map(|pairing| ledger_row(pairing, counted.get(pairing.name.as_str()).copied(), &a, &b))
+        .collect();
+    matrices.sort_by(|a, b| a.name.cmp(&b.name));
+    ledger.sort_by(|a, b| a.name.cmp(&b.name));
+
+    let provenance = provenance::of_param_stats(options, &a, &b);
+    tables.stage(&matrices, &provenance).map_err(tables_error)?;
+    tables.stage(&per_layer(&matrices, options.zero_deltas), &provenance).map_err(tables_error)?;
+    tables.stage(&per_component(&matrices), &provenance).map_err(tables_error)?;
+    tables.stage(&ledger, &provenance).map_err(tables_error)?;
+    if interrupted.load(Ordering::Relaxed) {
+        return Err(Error::Interrupted);
+    }
+    let files = tables.finish().map_err(tables_error)?;
+    Ok(ParamStats { folder: options.folder(), files, matrices, ledger })
+}
+
+/// A pair of matrices to compare.
+struct Work<'a> {
+    pairing: &'a Pairing<'a>,
+    a: &'a TensorInfo,
+    b: &'a TensorInfo,
+}
+
+/// Bytes of a pair up to which it is one thread's work.
+const SMALL: u64 = 8 << 20;
+/// Bytes of small pairs that run side by side.
+const BATCH: u64 = 64 << 20;
+/// Bytes that are read ahead while the pairs before them are computed.
+const READ_AHEAD: u64 = 256 << 20;
+
+impl<'a> Work<'a> {
+    fn of(pairing: &'a Pairing<'a>) -> Option<Self> {
+        if pairing.status != Status::Comparable {
+            return None;
+        }
+        Some(Self { pairing, a: pairing.a.tensor()?, b: pairing.b.tensor()? })
+    }
+
+    /// Rows and columns of a two-dimensional tensor.
+    fn shape(&self) -> (usize, usize) {
+        (self.a.shape[0], self.a.shape[1])
+    }
+
+    fn bytes(&self) -> u64 {
+        let size = |tensor: &TensorInfo| (tensor.element_count() * tensor.dtype.size()) as u64;
+        size(self.a) + size(self.b)
+    }
+}
+
+/// What the comparison of one pair needs.
+struct Run<'a> {
+    a: &'a Checkpoint,
+    b: &'a Checkpoint,
+    options: &'a ParamStatsOptions,
+    observer: &'a dyn Observer,
+    interrupted: &'a AtomicBool,
+}
+
+impl Run<'_> {
+    fn compare_all(&self, work: &[Work<'_>]) -> Result<Vec<Outcome>, Error> {
+        let mut outcomes = Vec::with_capacity(work.len());
+        let mut start = 0;
+        while start < work.len() {
+            let end = start + batch_length(&work[start..]);
+            self.read_ahead(&work[end..]);
+            let batch: Vec<Result<Outcome, Error>> =
+                work[start..end].par_iter().map(|work| self.compare(work)).collect();
+            for outcome in batch {
+                outcomes.push(outcome?);
+            }
+            start = end;
+        }
+        Ok(outcomes)
+    }
+
+    fn compare(&self, work: &Work<'_>) -> Result<Outcome, Error> {
+        if self.interrupted.load(Ordering::Relaxed) {
+            return Err(Error::Interrupted);
+        }
+        let view_a = self.a.view(work.a).map_err(|source| Error::Model { side: Side::A, source })?;
+        let view_b = self.b.view(work.b).map_err(|source| Error::Model { side: Side::B, source })?;
+        let name = &work.pairing.name;
+        let outcome = matrix(&view_a)
+            .and_then(|a| spectral::summarize_pair(&a, &matrix(&view_b)?, name, &self.options.numerics))
+            .map_err(|source| Error::Matrix { name: name.clone(), source })?;
+        self.a.give_back(work.a);
+        self.b.give_back(work.b);
+        self.observer.compared(name, work.bytes());
+        Ok(outcome)
+    }
+
+    fn read_ahead(&self, work: &[Work<'_>]) {
+        let mut bytes = 0;
+        for work in work {
+            bytes += work.bytes();
+            if bytes > READ_AHEAD {
+                break;
+            }
+            self.a.will_need(work.a);
+            self.b.will_need(work.b);
+        }
+    }
+}
+
+/// How many pairs run side by side: small ones up to a sum, or one large one.
+fn batch_length(work: &[Work<'_>]) -> usize {
+    let mut bytes = 0;
+    let small = work.iter().take_while(|work| {
+        bytes += work.bytes();
+        work.bytes() <= SMALL && bytes <= BATCH
+    });
+    small.count().max(1)
+}
+
+fn matrix<'a>(view: &'a TensorView<'_>) -> Result<Matrix<'a>, spectral::Error> {
+    let shape = (view.shape[0], view.shape[1]);
+    let strides = (view.strides[0], view.strides[1]);
+    Matrix::strided(shape, strides, spectral_dtype(view.dtype), &view.bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_are_named_as_the_scripts_named_them() {
+        let folder =
+            |a: &str, b: &str| ParamStatsOptions::new(a, b, "out").folder().to_string_lossy().into_owned();
+        assert_eq!(folder("org/base", "../b  c/"), "out/org_base__to__.._b_c_");
+        assert_eq!(folder("a_/_b", "Ünïcode"), "out/a___b__to___n_code");
+        let long = "x/".repeat(300);
+        assert!(Path::new(&folder(&long, &long)).file_name().unwrap().len() <= 255);
+    }
+}

@@ -1,0 +1,231 @@
+//! Every number of every fixture pair against numpy's (f64 SVD), and the tables' promises.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a panic is how a test fails
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use pipeline::{Error, Observer, ParamStats, ParamStatsOptions, Side, param_stats};
+use report::{Format, ZeroDeltas};
+use serde_json::Value;
+use spectral::Method;
+use weights_io::{Checkpoint, Selection};
+
+const PAIRS: [&str; 8] =
+    ["dtypes", "extremes", "gpt2", "ledger", "mixed", "moe_fused", "neox", "transposed"];
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/pairs").join(name)
+}
+
+fn options(name: &str, outdir: &Path) -> ParamStatsOptions {
+    ParamStatsOptions::new(fixture(name).join("a"), fixture(name).join("b"), outdir)
+}
+
+fn run(options: &ParamStatsOptions) -> ParamStats {
+    param_stats(options, &(), &AtomicBool::new(false)).unwrap()
+}
+
+/// A table as column name → cell, row by row; the fixtures' numeric tables have no quoted fields.
+fn csv(found: &ParamStats, table: &str) -> Vec<BTreeMap<String, String>> {
+    let text = std::fs::read_to_string(found.folder.join(format!("{table}.csv"))).unwrap();
+    let mut lines = text.lines();
+    let header: Vec<&str> = lines.next().unwrap().split(',').collect();
+    lines
+        .map(|line| {
+            let cells: Vec<&str> = line.split(',').collect();
+            assert_eq!(cells.len(), header.len(), "{line}");
+            header.iter().map(ToString::to_string).zip(cells.iter().map(ToString::to_string)).collect()
+        })
+        .collect()
+}
+
+/// Equal up to rounding; null is an empty cell. `scale` is what the value may have cancelled from.
+fn agrees(cell: &str, expected: &Value, scale: f64) -> bool {
+    match (expected, cell) {
+        (Value::Null, cell) => cell.is_empty(),
+        (Value::String(text), cell) => text == cell,
+        (_, "") => false,
+        (number, cell) => {
+            let (found, expected) = (cell.parse::<f64>().unwrap(), number.as_f64().unwrap());
+            (found - expected).abs() <= 1e-9 * expected.abs().max(1e-3 * scale)
+        }
+    }
+}
+
+fn check(table: &str, found: &[BTreeMap<String, String>], expected: &Value, key: &[&str]) {
+    let expected = expected.as_array().unwrap();
+    assert_eq!(found.len(), expected.len(), "{table}");
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    for row in expected {
+        let found = found
+            .iter()
+            .find(|found| key.iter().all(|key| found[*key] == text(&row[*key])))
+            .unwrap_or_else(|| panic!("{table}: no row for {row}"));
+        for (column, value) in row.as_object().unwrap() {
+            if column == "shape" {
+                assert_eq!(value.to_string(), format!("[{},{}]", found["shape0"], found["shape1"]));
+                continue;
+            }
+            let scale = row.get("dW_abs_max").and_then(Value::as_f64).unwrap_or(0.0);
+            let cell = &found[column];
+            assert!(agrees(cell, value, scale), "{table} {row}: {column} is {cell}");
+        }
+    }
+}
+
+#[test]
+fn every_number_is_numpys() {
+    let outdir = tempfile::tempdir().unwrap();
+    for name in PAIRS {
+        let expected: Value =
+            serde_json::from_slice(&std::fs::read(fixture(name).join("expected.json")).unwrap()).unwrap();
+        let found = run(&options(name, outdir.path()));
+        check(name, &csv(&found, "per_matrix"), &expected["matrices"], &["name"]);
+        check(name, &csv(&found, "per_layer"), &expected["layers"], &["layer", "group"]);
+
+        let components = csv(&found, "per_component");
+        for row in expected["components"].as_array().unwrap() {
+            let component = row["component"].as_str().unwrap();
+            let found = components.iter().find(|found| found["component"] == component).unwrap();
+            for part in ["mean", "min", "max"] {
+                let cell = &found[&format!("{part}_{}", row["metric"].as_str().unwrap())];
+                assert!(agrees(cell, &row[part], 0.0), "{name} {row}: {part} is {cell}");
+            }
+        }
+
+        let counts = |key: &str, row: &Value| row.get(key).and_then(Value::as_u64);
+        let rows = expected["ledger"].as_array().unwrap();
+        for row in rows {
+            let whole = row["name"].as_str().unwrap();
+            let slices = found.ledger.iter().filter(|found| found.name.split('[').next().unwrap() == whole);
+            for found in slices {
+                assert_eq!(found.status, row["status"].as_str().unwrap(), "{name} {whole}");
+                assert_eq!(found.reason.is_none(), found.status == pipeline::COMPARED, "{name} {whole}");
+                if found.status == pipeline::NON_FINITE {
+                    assert_eq!(found.nan_a, counts("nan_a", row));
+                    assert_eq!(found.inf_a, counts("inf_a", row));
+                    assert_eq!(found.nan_b, counts("nan_b", row));
+                    assert_eq!(found.inf_b, counts("inf_b", row));
+                }
+            }
+        }
+        let names: std::collections::BTreeSet<&str> =
+            found.ledger.iter().map(|row| row.name.split('[').next().unwrap()).collect();
+        assert_eq!(names.len(), rows.len(), "{name}: every name once");
+        assert!(found.matrices.is_sorted_by(|a, b| a.name < b.name));
+        assert!(found.ledger.is_sorted_by(|a, b| a.name < b.name));
+    }
+}
+
+#[test]
+fn the_same_values_in_another_format_differ_by_exactly_nothing() {
+    let outdir = tempfile::tempdir().unwrap();
+    let found = run(&options("mixed", outdir.path()));
+    assert!(!found.matrices.is_empty());
+    for row in &found.matrices {
+        assert_eq!((row.delta_frobenius, row.delta_spectral), (Some(0.0), Some(0.0)), "{}", row.name);
+        assert_eq!((row.delta_stable_rank, row.changed_fraction), (None, Some(0.0)), "{}", row.name);
+        assert_eq!(
+            (row.a_frobenius, row.a_spectral, row.a_stable_rank),
+            (row.b_frobenius, row.b_spectral, row.b_stable_rank),
+            "{}",
+            row.name
+        );
+    }
+}
+
+#[test]
+fn tables_are_the_same_bytes_on_any_number_of_threads() {
+    let outdir = tempfile::tempdir().unwrap();
+    let on = |threads: usize| {
+        let mut options = options("neox", &outdir.path().join(threads.to_string()));
+        options.threads = threads;
+        let found = run(&options);
+        let mut files: Vec<Vec<u8>> = found.files.iter().map(|file| std::fs::read(file).unwrap()).collect();
+        assert_eq!(files.len(), 8);
+        files.sort();
+        files
+    };
+    assert_eq!(on(1), on(3));
+}
+
+#[test]
+fn selection_formats_method_and_zero_deltas_are_honoured() {
+    let outdir = tempfile::tempdir().unwrap();
+    let mut all = options("neox", &outdir.path().join("all"));
+    all.selection = Selection::AllMatrices;
+    all.formats = vec![Format::Csv];
+    let found = run(&all);
+    assert_eq!((found.matrices.len(), found.files.len()), (14, 4));
+    assert!(found.files.iter().all(|file| file.extension().unwrap() == "csv"));
+
+    let mut scripts = options("neox", &outdir.path().join("scripts"));
+    scripts.numerics.method = Method::PowerIteration { iterations: 5 };
+    scripts.zero_deltas = ZeroDeltas::Include;
+    let found = run(&scripts);
+    let exact = run(&options("neox", &outdir.path().join("exact")));
+    for (power, exact) in found.matrices.iter().zip(&exact.matrices) {
+        assert!(power.a_spectral.unwrap() <= exact.a_spectral.unwrap() * (1.0 + 1e-6));
+        assert_eq!((power.sigma_tolerance, power.a_frobenius), (None, exact.a_frobenius));
+    }
+    let unchanged = |found: &ParamStats| csv(found, "per_layer")[0]["mean_dW_stable_rank"].clone();
+    assert_eq!((unchanged(&found).as_str(), unchanged(&exact).as_str()), ("0.0", ""));
+}
+
+#[test]
+fn an_interrupted_run_writes_nothing() {
+    struct InterruptAfter<'a>(&'a AtomicBool);
+    impl Observer for InterruptAfter<'_> {
+        fn compared(&self, _: &str, _: u64) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+    let outdir = tempfile::tempdir().unwrap();
+    let flag = AtomicBool::new(false);
+    let options = options("neox", &outdir.path().join("new"));
+    let error = param_stats(&options, &InterruptAfter(&flag), &flag).unwrap_err();
+    assert!(matches!(error, Error::Interrupted), "{error:?}");
+    assert_eq!(std::fs::read_dir(outdir.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn an_observer_hears_of_everything_once() {
+    #[derive(Default)]
+    struct Log(Mutex<Vec<String>>);
+    impl Observer for Log {
+        fn opened(&self, side: Side, checkpoint: &Checkpoint) {
+            self.0.lock().unwrap().push(format!("{side} {}", checkpoint.took().display()));
+        }
+        fn started(&self, matrices: usize, bytes: u64) {
+            self.0.lock().unwrap().push(format!("{matrices} {bytes}"));
+        }
+        fn compared(&self, name: &str, bytes: u64) {
+            self.0.lock().unwrap().push(format!("{name} {bytes}"));
+        }
+    }
+    let outdir = tempfile::tempdir().unwrap();
+    let log = Log::default();
+    let options = options("neox", outdir.path());
+    let found = param_stats(&options, &log, &AtomicBool::new(false)).unwrap();
+    let events = log.0.into_inner().unwrap();
+    assert_eq!(events.len(), 3 + found.matrices.len());
+    let total: u64 = found.matrices.iter().map(|row| row.rows * row.columns * 2 * 2).sum();
+    assert_eq!(events[2], format!("{} {total}", found.matrices.len()));
+}
+
+#[test]
+fn bad_settings_and_bad_models_leave_no_folder() {
+    let outdir = tempfile::tempdir().unwrap();
+    let mut bad = options("neox", &outdir.path().join("new"));
+    bad.numerics.method = Method::Lanczos { tolerance: 0.0 };
+    let error = param_stats(&bad, &(), &AtomicBool::new(false)).unwrap_err();
+    assert!(matches!(error, Error::Settings { .. }), "{error:?}");
+    let mut missing = options("neox", &outdir.path().join("new"));
+    missing.model_b = outdir.path().join("nowhere");
+    let error = param_stats(&missing, &(), &AtomicBool::new(false)).unwrap_err();
+    assert!(matches!(error, Error::Model { side: Side::B, .. }), "{error:?}");
+    assert!(!error.hint().is_empty());
+    assert_eq!(std::fs::read_dir(outdir.path()).unwrap().count(), 0);
+}
