@@ -9,10 +9,12 @@ use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use crate::kernels::{GROUP, LANES, TILE, Vectors, accumulate, project};
-use crate::source::{Operator, Source, Tile};
+use crate::source::{Operator, PackedRows, Source, Tile};
 
 /// Rows whose products are formed before they are used: they are read again from cache.
 const BLOCK_ROWS: usize = 4 * GROUP;
+/// Bytes of such rows, where that leaves more than one group of them.
+const BLOCK_BYTES: usize = 8 << 20;
 /// Elements of a chunk at least: a smaller matrix is one thread's work.
 const CHUNK_ELEMENTS: usize = 1 << 20;
 /// Chunks of a matrix at most.
@@ -22,7 +24,9 @@ const PARTIAL_SUMS: usize = 64 << 20;
 
 /// A vector's length in memory.
 pub(crate) fn padded(length: usize) -> usize {
-    length.next_multiple_of(LANES)
+    let padded = length.next_multiple_of(LANES);
+    // Vectors a multiple of a page apart would share the same few lines of the cache.
+    if padded.is_multiple_of(1024) { padded + LANES } else { padded }
 }
 
 /// The chunks of rows in which a matrix is summed.
@@ -32,6 +36,13 @@ pub(crate) fn row_chunks(rows: usize, columns: usize) -> Vec<Range<usize>> {
     let by_memory = (PARTIAL_SUMS / (12 * size_of::<f32>() * columns.max(1))).max(1);
     let step = rows.div_ceil(by_size.min(by_memory)).next_multiple_of(BLOCK_ROWS).max(1);
     (0..rows).step_by(step).map(|start| start..(start + step).min(rows)).collect()
+}
+
+/// Rows of a block: fewer where they are very long.
+fn block_rows(source: &Source<'_>) -> usize {
+    let row_bytes = source.a.columns * (source.a.dtype.size() + source.b.dtype.size());
+    let groups = BLOCK_BYTES / (GROUP * row_bytes.max(1));
+    (groups * GROUP).clamp(GROUP, BLOCK_ROWS)
 }
 
 /// MᵀM V for every operator and its vectors, as f64, each vector [`padded`].
@@ -67,22 +78,28 @@ impl WithSimd for ChunkPass<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> Self::Output {
+        let block_rows = block_rows(self.source);
         let mut outputs: Vec<Vec<f32>> =
             self.active.iter().map(|(_, vectors)| vec![0.0; vectors.count * vectors.stride]).collect();
         let mut products: Vec<Vec<f64>> =
-            self.active.iter().map(|(_, vectors)| vec![0.0; BLOCK_ROWS * vectors.count]).collect();
+            self.active.iter().map(|(_, vectors)| vec![0.0; block_rows * vectors.count]).collect();
         let mut weights: Vec<f32> = Vec::new();
         let mut tile = Tile::new();
-        for first in self.rows.clone().step_by(BLOCK_ROWS) {
-            let rows = first..(first + BLOCK_ROWS).min(self.rows.end);
+        let mut packed = PackedRows::new(self.source, block_rows);
+        let wants = |other| self.active.iter().any(|(operator, _)| *operator != other);
+        let wanted = [wants(Operator::B), wants(Operator::A)];
+        for first in self.rows.clone().step_by(block_rows) {
+            let rows = first..(first + block_rows).min(self.rows.end);
+            packed.read(self.source, rows.clone(), wanted);
             for products in &mut products {
                 products.fill(0.0);
             }
             for columns in tiles(self.source.a.columns) {
-                for (index, group) in groups(&rows) {
-                    tile.move_to(padded(columns.len()));
+                let source = packed.tile(self.source, rows.len(), &columns);
+                for (index, group) in groups(rows.len()) {
+                    tile.move_to(columns.len().next_multiple_of(LANES));
                     for ((operator, vectors), products) in self.active.iter().zip(&mut products) {
-                        let rows = tile.rows(simd, self.source, *operator, &group, &columns);
+                        let rows = tile.rows(simd, &source, *operator, &group);
                         let at = index * GROUP * vectors.count;
                         let products = &mut products[at..at + GROUP * vectors.count];
                         project(simd, &rows, *vectors, columns.start, products);
@@ -90,12 +107,13 @@ impl WithSimd for ChunkPass<'_> {
                 }
             }
             for columns in tiles(self.source.a.columns) {
-                for (index, group) in groups(&rows) {
-                    tile.move_to(padded(columns.len()));
+                let source = packed.tile(self.source, rows.len(), &columns);
+                for (index, group) in groups(rows.len()) {
+                    tile.move_to(columns.len().next_multiple_of(LANES));
                     for (((operator, vectors), products), output) in
                         self.active.iter().zip(&products).zip(&mut outputs)
                     {
-                        let rows = tile.rows(simd, self.source, *operator, &group, &columns);
+                        let rows = tile.rows(simd, &source, *operator, &group);
                         let at = index * GROUP * vectors.count;
                         weights.clear();
                         weights.extend(
@@ -114,9 +132,8 @@ fn tiles(columns: usize) -> impl Iterator<Item = Range<usize>> {
     (0..columns).step_by(TILE).map(move |start| start..(start + TILE).min(columns))
 }
 
-fn groups(rows: &Range<usize>) -> impl Iterator<Item = (usize, Range<usize>)> {
-    let end = rows.end;
-    rows.clone().step_by(GROUP).map(move |start| start..(start + GROUP).min(end)).enumerate()
+fn groups(rows: usize) -> impl Iterator<Item = (usize, Range<usize>)> {
+    (0..rows).step_by(GROUP).map(move |start| start..(start + GROUP).min(rows)).enumerate()
 }
 
 /// Takes the part of `vectors` that lies in the span of orthonormal `basis` vectors out of them, and returns what it

@@ -37,7 +37,6 @@ mod kernels;
 mod lanczos;
 mod matrix;
 mod power;
-mod prefetch;
 mod random;
 mod source;
 mod statistics;

@@ -3,7 +3,6 @@
 use std::ops::Range;
 
 use crate::Error;
-use crate::prefetch::prefetch;
 
 /// Element type of a matrix, as stored (little-endian).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -116,15 +115,17 @@ impl<'a> Matrix<'a> {
         self.dtype
     }
 
-    /// Prefetches as many elements of a row as `columns` are, from their end on.
-    #[inline(always)]
-    pub(crate) fn prefetch_after(&self, row: usize, columns: &Range<usize>) {
+    /// Copies the stored bytes of a stretch of a row.
+    pub(crate) fn copy(&self, row: usize, columns: &Range<usize>, out: &mut [u8]) {
+        let size = self.dtype.size();
+        let first = (row * self.row_stride + columns.start * self.column_stride) * size;
         if self.column_stride == 1 {
-            let next = columns.end.min(self.columns)..(columns.end + columns.len()).min(self.columns);
-            let start = row * self.row_stride;
-            prefetch(
-                &self.bytes[(start + next.start) * self.dtype.size()..(start + next.end) * self.dtype.size()],
-            );
+            out.copy_from_slice(&self.bytes[first..first + out.len()]);
+        } else {
+            let step = self.column_stride * size;
+            for (index, out) in out.chunks_exact_mut(size).enumerate() {
+                out.copy_from_slice(&self.bytes[first + index * step..][..size]);
+            }
         }
     }
 

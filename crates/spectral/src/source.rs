@@ -98,6 +98,58 @@ fn power_of_two(exponent: i32) -> f64 {
     f64::from(2).powi(exponent)
 }
 
+/// Some whole rows of a pair, copied tile by tile: a tile of many rows is then one run of memory. Where rows are a
+/// power of two apart, as weights' rows are, their tiles would otherwise fall into the same few lines of the cache.
+pub(crate) struct PackedRows {
+    bytes: [Vec<u8>; 2],
+    capacity: usize,
+}
+
+impl PackedRows {
+    /// Room for so many rows.
+    pub(crate) fn new(source: &Source<'_>, capacity: usize) -> Self {
+        let size =
+            |matrix: &Matrix<'_>| matrix.columns.div_ceil(TILE) * TILE * capacity * matrix.dtype.size();
+        Self { bytes: [vec![0; size(&source.a)], vec![0; size(&source.b)]], capacity }
+    }
+
+    /// Reads rows of A and of B, each if asked for.
+    pub(crate) fn read(&mut self, source: &Source<'_>, rows: Range<usize>, wanted: [bool; 2]) {
+        for ((bytes, matrix), wanted) in self.bytes.iter_mut().zip([&source.a, &source.b]).zip(wanted) {
+            if !wanted {
+                continue;
+            }
+            let tile_bytes = TILE * matrix.dtype.size();
+            for (index, row) in rows.clone().enumerate() {
+                for (tile, start) in (0..matrix.columns).step_by(TILE).enumerate() {
+                    let columns = start..(start + TILE).min(matrix.columns);
+                    let at = (tile * self.capacity + index) * tile_bytes;
+                    matrix.copy(row, &columns, &mut bytes[at..at + columns.len() * matrix.dtype.size()]);
+                }
+            }
+        }
+    }
+
+    /// The rows read within one tile, as a pair of small matrices.
+    #[inline(always)]
+    pub(crate) fn tile<'t>(&'t self, source: &Source<'_>, rows: usize, columns: &Range<usize>) -> Source<'t> {
+        let [a, b] = &self.bytes;
+        let matrix = |stored: &Matrix<'_>, bytes: &'t [u8]| {
+            let tile_bytes = TILE * stored.dtype.size() * self.capacity;
+            let start = columns.start / TILE * tile_bytes;
+            Matrix {
+                rows,
+                columns: columns.len(),
+                row_stride: TILE,
+                column_stride: 1,
+                dtype: stored.dtype,
+                bytes: &bytes[start..start + tile_bytes],
+            }
+        };
+        Source { a: matrix(&source.a, a), b: matrix(&source.b, b), ..*source }
+    }
+}
+
 /// A group of rows within one tile, as f32.
 pub(crate) struct Tile {
     /// A's rows, then ΔW's in their place.
@@ -128,8 +180,8 @@ impl Tile {
         (self.width, self.has_a, self.has_b) = (width, false, false);
     }
 
-    /// The rows of an operator at this place; operators must be asked for in the order of [`Operator::ALL`]. Rows
-    /// and columns beyond the matrix are zero.
+    /// Rows of an operator of a [`PackedRows::tile`]; operators must be asked for in the order of [`Operator::ALL`].
+    /// Rows and columns beyond the tile are zero.
     #[inline(always)]
     pub(crate) fn rows<S: Simd>(
         &mut self,
@@ -137,16 +189,16 @@ impl Tile {
         source: &Source<'_>,
         operator: Operator,
         rows: &Range<usize>,
-        columns: &Range<usize>,
     ) -> [&[f32]; GROUP] {
         let width = self.width;
+        let columns = source.a.columns;
         if source.is_plain() {
             if !self.has_a && operator != Operator::B {
-                simd.vectorize(Widen { matrix: &source.a, rows, columns, width, out: &mut self.first });
+                simd.vectorize(Widen { matrix: &source.a, rows, width, out: &mut self.first });
                 self.has_a = true;
             }
             if !self.has_b && operator != Operator::A {
-                simd.vectorize(Widen { matrix: &source.b, rows, columns, width, out: &mut self.second });
+                simd.vectorize(Widen { matrix: &source.b, rows, width, out: &mut self.second });
                 self.has_b = true;
             }
             if operator == Operator::Delta {
@@ -160,8 +212,8 @@ impl Tile {
             for (index, out) in buffer.chunks_mut(width).take(GROUP).enumerate() {
                 out.fill(0.0);
                 if index < rows.len() {
-                    let (wide, other) = (&mut wide[..columns.len()], &mut other[..columns.len()]);
-                    source.row_f64(operator, rows.start + index, columns.start, wide, other);
+                    let (wide, other) = (&mut wide[..columns], &mut other[..columns]);
+                    source.row_f64(operator, rows.start + index, 0, wide, other);
                     for (narrow, wide) in out.iter_mut().zip(wide) {
                         *narrow = *wide as f32;
                     }
@@ -181,7 +233,6 @@ impl Tile {
 struct Widen<'a> {
     matrix: &'a Matrix<'a>,
     rows: &'a Range<usize>,
-    columns: &'a Range<usize>,
     width: usize,
     out: &'a mut [f32],
 }
@@ -192,10 +243,9 @@ impl WithSimd for Widen<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
         for (index, out) in self.out.chunks_mut(self.width).take(GROUP).enumerate() {
-            let (inside, padding) = out.split_at_mut(self.columns.len());
+            let (inside, padding) = out.split_at_mut(self.matrix.columns);
             if index < self.rows.len() {
-                self.matrix.prefetch_after(self.rows.start + index, self.columns);
-                widen::to_f32(self.matrix, self.rows.start + index, self.columns.start, inside);
+                widen::to_f32(self.matrix, self.rows.start + index, 0, inside);
                 padding.fill(0.0);
             } else {
                 out.fill(0.0);

@@ -270,7 +270,8 @@ fn finish(sums: Sums, source: Source<'_>, exponents: [i32; 3], passes: u32) -> (
     let count = (source.a.element_count() as f64).max(1.0);
     let frobenius: [f64; 3] =
         std::array::from_fn(|operator| scale(sums.squares[operator].sqrt(), -exponents[operator]));
-    let norms = sums.squares[0].sqrt() * sums.squares[1].sqrt();
+    // One root of the product, so that equal matrices have a cosine of exactly 1.
+    let norms = (sums.squares[0] * sums.squares[1]).sqrt();
     let mean = sums.delta / count;
     let mean_square = sums.squares[2] / count;
     let mut variance = mean_square - mean * mean;

@@ -1,0 +1,53 @@
+//! Exit codes, and the one message of a failed run.
+
+use std::error::Error as _;
+use std::io::Write;
+use std::process::ExitCode;
+
+use pipeline::Error;
+
+use crate::{Interrupt, escape};
+
+/// How a run that did its work ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Everything was compared: exit code 0.
+    Done,
+    /// Output was written, but some tensors could not be compared: exit code 1.
+    Gaps,
+}
+
+/// Exit code of bad usage or input; nothing was written then. The same as clap's.
+const FAILED: u8 = 2;
+
+/// The exit code of a run. An error is printed with its causes, outermost first, and a hint.
+#[must_use]
+pub fn finish(result: Result<Exit, Error>, interrupt: &Interrupt) -> ExitCode {
+    match result {
+        Ok(Exit::Done) => ExitCode::SUCCESS,
+        Ok(Exit::Gaps) => ExitCode::from(1),
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "{}", message(&error));
+            let interrupted = matches!(error, Error::Interrupted);
+            ExitCode::from(if interrupted { interrupt.exit_code() } else { FAILED })
+        }
+    }
+}
+
+fn message(error: &Error) -> String {
+    let mut message = format!("error: {}", escape(&error.to_string()));
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = escape(&error.to_string());
+        // Some libraries repeat their cause in their own message.
+        if !message.ends_with(&text) {
+            message.push_str(": ");
+            message.push_str(&text);
+        }
+        cause = error.source();
+    }
+    match error.hint() {
+        "" => message,
+        hint => format!("{message}\nhint: {hint}"),
+    }
+}

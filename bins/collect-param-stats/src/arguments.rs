@@ -1,0 +1,139 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, ValueEnum};
+use pipeline::ParamStatsOptions;
+use report::{Format, ZeroDeltas};
+use spectral::Method;
+use weights_io::Selection;
+
+const EXAMPLES: &str = "\
+Examples:
+  Compare a model with its fine-tuned successor:
+    collect-param-stats --model-a models/base --model-b models/tuned
+
+  One weight file against another, CSV only, into another folder:
+    collect-param-stats --model-a a.safetensors --model-b b.bin --format csv --outdir results
+
+  As the Python scripts computed it:
+    collect-param-stats --model-a base --model-b tuned --sr-iters 5 --zero-deltas include
+
+A model is a folder with model.safetensors(.index.json) or pytorch_model.bin(.index.json), or a single weight file.
+Output: per_matrix, per_layer, per_component and ledger in <OUTDIR>/<A>__to__<B>/.
+
+Exit codes: 0 done; 1 done, but some tensors could not be compared (see the ledger); 2 bad usage or input, nothing
+written; 130 interrupted, nothing written.";
+
+/// Compare the parameters of two language models, matrix by matrix
+///
+/// For each linear layer: Frobenius norm, spectral norm and stable rank of W (model A), Wb (model B) and
+/// dW = Wb - W, how similar the two are, and how many entries changed. Models are read tensor by tensor, never
+/// loaded whole.
+#[derive(Debug, Parser)]
+#[command(version, after_help = EXAMPLES, after_long_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    /// Baseline: a folder with weights, or a weight file
+    #[arg(long, value_name = "PATH")]
+    model_a: PathBuf,
+
+    /// Changed model, of the same architecture
+    #[arg(long, value_name = "PATH")]
+    model_b: PathBuf,
+
+    /// Folder for the results
+    #[arg(long, value_name = "DIR", default_value = "outputs/param_stats")]
+    outdir: PathBuf,
+
+    /// Which parameters are compared
+    #[arg(long, value_enum, default_value_t = Include::Linear)]
+    include: Include,
+
+    /// Relative error of spectral norms, 1e-6 to 1
+    #[arg(long, value_name = "ERROR", default_value_t = 1e-4, conflicts_with = "sr_iters")]
+    tolerance: f64,
+
+    /// Instead: N power iterations, as the Python scripts did (an estimate from below)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    sr_iters: Option<u32>,
+
+    /// How unchanged matrices enter a layer's mean stable rank
+    #[arg(long, value_enum, default_value_t = Zeros::Exclude)]
+    zero_deltas: Zeros,
+
+    /// File formats of the tables, separated by commas
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [TableFormat::Csv, TableFormat::Parquet])]
+    format: Vec<TableFormat>,
+
+    /// Seed of the random start vectors
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+
+    /// Threads; the results do not depend on it [default: one a core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
+    threads: Option<u16>,
+
+    /// Say nothing but errors
+    #[arg(long, short, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+
+    /// Say more
+    #[arg(long, short)]
+    pub(crate) verbose: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Include {
+    /// Matrices of linear layers: no embedding, norm, bias or position table
+    Linear,
+    /// Every two-dimensional tensor, whatever its name
+    All,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Zeros {
+    /// Left out: a zero matrix has no stable rank
+    Exclude,
+    /// As 0, as the Python scripts did
+    Include,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum TableFormat {
+    Csv,
+    Parquet,
+}
+
+impl Arguments {
+    /// The settings of the task.
+    pub(crate) fn options(&self) -> ParamStatsOptions {
+        let mut options = ParamStatsOptions::new(&self.model_a, &self.model_b, &self.outdir);
+        options.selection = match self.include {
+            Include::Linear => Selection::Linear,
+            Include::All => Selection::AllMatrices,
+        };
+        options.numerics.method = match self.sr_iters {
+            Some(iterations) => Method::PowerIteration { iterations },
+            None => Method::Lanczos { tolerance: self.tolerance },
+        };
+        options.numerics.seed = self.seed;
+        options.threads = self.threads.map_or(0, usize::from);
+        options.formats = Vec::new();
+        for format in &self.format {
+            let format = match format {
+                TableFormat::Csv => Format::Csv,
+                TableFormat::Parquet => Format::Parquet,
+            };
+            if !options.formats.contains(&format) {
+                options.formats.push(format);
+            }
+        }
+        options.zero_deltas = match self.zero_deltas {
+            Zeros::Exclude => ZeroDeltas::Exclude,
+            Zeros::Include => ZeroDeltas::Include,
+        };
+        options.arguments =
+            std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned()).collect();
+        options
+    }
+}
