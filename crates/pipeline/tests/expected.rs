@@ -12,8 +12,7 @@ use serde_json::Value;
 use spectral::Method;
 use weights_io::{Checkpoint, Selection};
 
-const PAIRS: [&str; 8] =
-    ["dtypes", "extremes", "gpt2", "ledger", "mixed", "moe_fused", "neox", "transposed"];
+const PAIRS: [&str; 8] = ["dtypes", "extremes", "gpt2", "ledger", "mixed", "moe_fused", "neox", "transposed"];
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/pairs").join(name)
