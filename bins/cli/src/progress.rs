@@ -1,6 +1,7 @@
 //! A progress bar on a terminal, and the notes on what was opened.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use pipeline::{Observer, Side};
@@ -12,19 +13,21 @@ use crate::{Printer, Verbosity, escape};
 #[derive(Debug)]
 pub struct Progress {
     printer: Printer,
-    matrices: ProgressBar,
+    bar: ProgressBar,
+    matrices: AtomicUsize,
+    done: AtomicUsize,
 }
 
 impl Progress {
     /// Progress as the printer's verbosity allows; the bar is drawn on a terminal only.
     #[must_use]
     pub fn new(printer: Printer) -> Self {
-        Self { printer, matrices: ProgressBar::hidden() }
+        Self { printer, bar: ProgressBar::hidden(), matrices: AtomicUsize::new(0), done: AtomicUsize::new(0) }
     }
 
     /// Takes the bar away.
     pub fn clear(&self) {
-        self.matrices.finish_and_clear();
+        self.bar.finish_and_clear();
     }
 }
 
@@ -33,10 +36,10 @@ impl Observer for Progress {
         let name = |path: &Path| escape(&path.file_name().unwrap_or_default().to_string_lossy());
         let took = name(checkpoint.took());
         self.printer.detail(format_args!(
-            "model {side}: {} ({} files, {} tensors)",
+            "model {side}: {}, {} in {}",
             escape(&checkpoint.took().to_string_lossy()),
-            checkpoint.shards().len(),
-            checkpoint.tensors().len() + checkpoint.unsupported().len(),
+            counted(checkpoint.tensors().len() + checkpoint.unsupported().len(), "tensor"),
+            counted(checkpoint.shards().len(), "file"),
         ));
         if !checkpoint.also_present().is_empty() {
             let others: Vec<String> = checkpoint.also_present().iter().map(|path| name(path)).collect();
@@ -48,19 +51,28 @@ impl Observer for Progress {
         }
     }
 
-    fn started(&self, _: usize, bytes: u64) {
-        if self.printer.verbosity() > Verbosity::Quiet {
-            self.matrices.set_draw_target(ProgressDrawTarget::stderr());
+    fn started(&self, matrices: usize, bytes: u64) {
+        if self.printer.verbosity() == Verbosity::Quiet {
+            return;
         }
-        self.matrices.set_length(bytes);
-        let template = "{bar:30} {bytes}/{total_bytes} {binary_bytes_per_sec} {eta} {msg}";
+        self.matrices.store(matrices, Ordering::Relaxed);
+        self.bar.set_length(bytes);
+        // Bytes drive the bar: matrices differ too much in size to tell the time that is left.
+        let template = "{bar:30} {msg}  {decimal_bytes_per_sec}  {eta} left";
         if let Ok(style) = ProgressStyle::with_template(template) {
-            self.matrices.set_style(style);
+            self.bar.set_style(style);
         }
+        self.bar.set_message(format!("0/{matrices} matrices"));
+        self.bar.set_draw_target(ProgressDrawTarget::stderr()); // hides itself where that is no terminal
     }
 
-    fn compared(&self, name: &str, bytes: u64) {
-        self.matrices.inc(bytes);
-        self.matrices.set_message(escape(name));
+    fn compared(&self, _: &str, bytes: u64) {
+        let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
+        self.bar.set_message(format!("{done}/{} matrices", self.matrices.load(Ordering::Relaxed)));
+        self.bar.inc(bytes);
     }
+}
+
+fn counted(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }

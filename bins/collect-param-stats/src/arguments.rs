@@ -19,11 +19,15 @@ Examples:
   As the Python scripts computed it:
     collect-param-stats --model-a base --model-b tuned --sr-iters 5 --zero-deltas include
 
-A model is a folder with model.safetensors(.index.json) or pytorch_model.bin(.index.json), or a single weight file.
-Output: per_matrix, per_layer, per_component and ledger in <OUTDIR>/<A>__to__<B>/.
+A model is a folder with model.safetensors(.index.json) or pytorch_model.bin(.index.json), or a
+single weight file. Output: per_matrix, per_layer, per_component and ledger as CSV and Parquet in
+<OUTDIR>/<A>__to__<B>/.
 
-Exit codes: 0 done; 1 done, but some tensors could not be compared (see the ledger); 2 bad usage or input, nothing
-written; 130 interrupted, nothing written.";
+Exit codes:
+  0    done
+  1    done, but some tensors could not be compared; the ledger lists them
+  2    bad usage or input; nothing was written
+  130  interrupted (143 by SIGTERM); nothing was written";
 
 /// Compare the parameters of two language models, matrix by matrix
 ///
@@ -50,7 +54,7 @@ pub(crate) struct Arguments {
     include: Include,
 
     /// Relative error of spectral norms, 1e-6 to 1
-    #[arg(long, value_name = "ERROR", default_value_t = 1e-4, conflicts_with = "sr_iters")]
+    #[arg(long, value_name = "ERROR", default_value = "1e-4", conflicts_with = "sr_iters")]
     tolerance: f64,
 
     /// Instead: N power iterations, as the Python scripts did (an estimate from below)
@@ -62,7 +66,7 @@ pub(crate) struct Arguments {
     zero_deltas: Zeros,
 
     /// File formats of the tables, separated by commas
-    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [TableFormat::Csv, TableFormat::Parquet])]
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "csv,parquet")]
     format: Vec<TableFormat>,
 
     /// Seed of the random start vectors

@@ -20,7 +20,8 @@ fn text(found: &ParamStats, verbosity: Verbosity) -> String {
     let mut text = String::new();
     let changed = found.matrices.iter().filter(|row| row.changed_fraction.is_some_and(|share| share > 0.0));
     let mut changed: Vec<&MatrixRow> = changed.collect();
-    let _ = writeln!(text, "{} matrices compared, {} changed", found.matrices.len(), changed.len());
+    let matrices = if found.matrices.len() == 1 { "matrix" } else { "matrices" };
+    let _ = writeln!(text, "{} {matrices} compared, {} changed", found.matrices.len(), changed.len());
 
     // By ‖dW‖/‖W‖; a change from zero has no such ratio and comes first.
     let size = |row: &MatrixRow| row.delta_frobenius_relative.unwrap_or(f64::INFINITY);

@@ -1,0 +1,91 @@
+#!/usr/bin/env python3
+"""Times collect-param-stats against torch doing the Python scripts' work, in turn, and prints medians and ratios.
+
+  python3 compare_with_torch.py MODEL_A MODEL_B [--runs 5] [--binary target/release/collect-param-stats]
+
+Needs torch and safetensors. torch's part is what the scripts did: per matrix the Frobenius norm of W_b - W_a and the
+stable ranks of it and of W_a from five power iterations in f32, one tensor of safetensors in memory at a time. The tool
+does more in its time: W_b too, spectral norms to 1e-4, and all other columns. `work` leaves out torch's start-up.
+"""
+import argparse
+import glob
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+
+def torch_work(model_a, model_b):
+    import torch
+    from safetensors import safe_open
+
+    def stable_rank(w, iterations=5):
+        square = float((w * w).sum(dtype=torch.float64))
+        if square == 0:
+            return 0.0
+        v = torch.randn(w.shape[1], 1)
+        v /= v.norm()
+        for _ in range(iterations):
+            u = w @ v
+            u /= u.norm() + 1e-12
+            v = w.T @ u
+            v /= v.norm() + 1e-12
+        return square / float((w @ v).norm()) ** 2
+
+    start = time.perf_counter()
+    files = lambda model: {name: file for file in sorted(glob.glob(f"{model}/*.safetensors"))
+                           for name in safe_open(file, "pt").keys()}
+    a, b = files(model_a), files(model_b)
+    for name in sorted(a.keys() & b.keys()):
+        if not name.endswith(".weight"):
+            continue
+        x = safe_open(a[name], "pt").get_tensor(name)
+        y = safe_open(b[name], "pt").get_tensor(name)
+        if x.ndim == 2 and x.shape == y.shape:
+            x = x.float()
+            delta = y.float() - x
+            delta.norm(), stable_rank(delta), stable_rank(x)
+    print(json.dumps({"work": time.perf_counter() - start}))
+
+
+def run(command):
+    """Seconds, peak resident MB and output of a process."""
+    start = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    output = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    assert status == 0, command
+    return time.perf_counter() - start, usage.ru_maxrss / 1024, output
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("model_a")
+    parser.add_argument("model_b")
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--binary", default="target/release/collect-param-stats")
+    parser.add_argument("--torch-only", action="store_true")
+    options = parser.parse_args()
+    if options.torch_only:
+        return torch_work(options.model_a, options.model_b)
+    rows = []
+    with tempfile.TemporaryDirectory() as outdir:
+        ours = [options.binary, "--model-a", options.model_a, "--model-b", options.model_b, "--outdir", outdir, "-q"]
+        theirs = [sys.executable, __file__, options.model_a, options.model_b, "--torch-only"]
+        for turn in range(options.runs + 1):
+            seconds, memory, _ = run(ours)
+            torch_seconds, torch_memory, output = run(theirs)
+            if turn > 0:  # the first one warms the page cache
+                rows.append((seconds, memory, torch_seconds, torch_memory, json.loads(output)["work"]))
+    median = lambda values: statistics.median(list(values))
+    print(f"ours  {median(r[0] for r in rows):8.2f} s {median(r[1] for r in rows):8.0f} MB")
+    print(f"torch {median(r[2] for r in rows):8.2f} s {median(r[3] for r in rows):8.0f} MB, "
+          f"work alone {median(r[4] for r in rows):.2f} s")
+    print(f"torch / ours, pair by pair: time {median(r[2] / r[0] for r in rows):.2f}, "
+          f"work alone {median(r[4] / r[0] for r in rows):.2f}, memory {median(r[3] / r[1] for r in rows):.1f}")
+
+
+main()

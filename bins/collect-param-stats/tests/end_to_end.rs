@@ -1,0 +1,274 @@
+//! The real binary on real files: output, messages, exit codes.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a panic is how a test fails
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures")
+}
+
+/// Runs in `fixtures/`, so that paths in messages are the same everywhere.
+fn command(model_a: &str, model_b: &str, outdir: &Path) -> Command {
+    let mut command = Command::new(assert_cmd::cargo::cargo_bin!("collect-param-stats"));
+    command.current_dir(fixtures()).args(["--model-a", model_a, "--model-b", model_b]);
+    command.arg("--outdir").arg(outdir);
+    command
+}
+
+fn stderr(output: &Output) -> String {
+    assert!(output.stdout.is_empty(), "data goes to files");
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn redacted(output: &Output, outdir: &Path) -> String {
+    stderr(output).replace(&*outdir.to_string_lossy(), "[outdir]")
+}
+
+/// Fractions to six digits: the last ones depend on the processor's instruction set.
+fn rounded(csv: &str) -> String {
+    let cell = |cell: &str| match cell.parse::<f64>() {
+        Ok(value) if cell.contains('.') => format!("{value:.5e}"),
+        _ => cell.to_owned(),
+    };
+    csv.lines().map(|line| line.split(',').map(cell).collect::<Vec<_>>().join(",") + "\n").collect()
+}
+
+#[test]
+fn the_demo_pair() {
+    let outdir = tempfile::tempdir().unwrap();
+    let output = command("pairs/neox/a", "pairs/neox/b", outdir.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    insta::assert_snapshot!("summary", redacted(&output, outdir.path()));
+    let folder = outdir.path().join("pairs_neox_a__to__pairs_neox_b");
+    for table in ["per_matrix", "per_layer", "per_component", "ledger"] {
+        let csv = std::fs::read_to_string(folder.join(format!("{table}.csv"))).unwrap();
+        insta::assert_snapshot!(table, rounded(&csv));
+        // Parquet holds the same rows.
+        let file = File::open(folder.join(format!("{table}.parquet"))).unwrap();
+        let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap();
+        let mut as_csv = Vec::new();
+        let mut writer = arrow::csv::WriterBuilder::new().with_header(true).build(&mut as_csv);
+        for batch in reader {
+            writer.write(&batch.unwrap()).unwrap();
+        }
+        drop(writer);
+        assert_eq!(String::from_utf8(as_csv).unwrap(), csv, "{table}");
+    }
+    assert_eq!(std::fs::read_dir(folder).unwrap().count(), 8, "tables and nothing else");
+}
+
+#[test]
+fn parquet_says_where_it_comes_from() {
+    let outdir = tempfile::tempdir().unwrap();
+    let output = command("pairs/mixed/a", "pairs/mixed/b", outdir.path())
+        .args(["--seed", "5", "--tolerance", "1e-3", "--format", "parquet"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let file = outdir.path().join("pairs_mixed_a__to__pairs_mixed_b/per_layer.parquet");
+    let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(file).unwrap()).unwrap();
+    let metadata = reader.metadata().file_metadata().key_value_metadata().unwrap().clone();
+    let get = |key: &str| {
+        let entry = metadata.iter().find(|entry| entry.key == format!("model_diffs.{key}"));
+        entry.unwrap_or_else(|| panic!("no {key}")).value.clone().unwrap()
+    };
+    assert_eq!(get("version"), env!("CARGO_PKG_VERSION"));
+    assert!(get("arguments").contains(r#""--seed","5""#));
+    assert_eq!(
+        (get("seed").as_str(), get("tolerance").as_str(), get("include").as_str()),
+        ("5", "1e-3", "linear")
+    );
+    assert_eq!(get("model_b"), "pairs/mixed/b");
+    for (side, count) in [("a", 1), ("b", 2)] {
+        let shards = get(&format!("model_{side}_shards"));
+        assert_eq!(shards.matches(r#""bytes":"#).count(), count, "{shards}");
+        assert_eq!(shards.matches(r#""modified_unix_seconds":"#).count(), count, "{shards}");
+    }
+}
+
+#[test]
+fn gaps_are_listed_and_show_in_the_exit_code() {
+    let outdir = tempfile::tempdir().unwrap();
+    let output = command("pairs/ledger/a", "pairs/ledger/b", outdir.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    insta::assert_snapshot!("gaps", redacted(&output, outdir.path()));
+    let ledger = outdir.path().join("pairs_ledger_a__to__pairs_ledger_b/ledger.csv");
+    insta::assert_snapshot!("gaps_ledger", std::fs::read_to_string(ledger).unwrap());
+}
+
+#[test]
+fn help_and_version() {
+    for flag in ["--help", "-h", "--version"] {
+        let binary = assert_cmd::cargo::cargo_bin!("collect-param-stats");
+        let output = Command::new(binary).arg(flag).output().unwrap();
+        assert_eq!(output.status.code(), Some(0));
+        insta::assert_snapshot!(flag.trim_start_matches('-'), String::from_utf8(output.stdout).unwrap());
+    }
+}
+
+#[test]
+fn bad_models_are_named_with_cause_and_way_out() {
+    for case in [
+        "nowhere",
+        "empty_folder",
+        "missing_shards",
+        "lfs_pointer_safetensors",
+        "safetensors_data_cut",
+        "pickle_entry_reduce",
+        "index_parent_path",
+        "html_bin",
+    ] {
+        let outdir = tempfile::tempdir().unwrap();
+        let outdir = outdir.path().join("results");
+        let output = command("pairs/neox/a", &format!("hostile/{case}"), &outdir).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{case}");
+        insta::assert_snapshot!(format!("error_{case}"), stderr(&output));
+        assert!(!outdir.exists(), "{case}: nothing is written");
+    }
+}
+
+#[test]
+fn bad_usage_is_refused_before_any_work() {
+    let outdir = tempfile::tempdir().unwrap();
+    let results = outdir.path().join("results");
+    for arguments in [
+        &["--tolerance", "0"][..],
+        &["--tolerance", "nan"],
+        &["--tolerance", "1e-9"],
+        &["--sr-iters", "0"],
+        &["--sr-iters", "5", "--tolerance", "1e-3"],
+        &["--format", "xlsx"],
+        &["--threads", "0"],
+        &["--quiet", "--verbose"],
+        &["surplus"],
+    ] {
+        let output = command("pairs/neox/a", "pairs/neox/b", &results).args(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(stderr(&output).starts_with("error: "), "{arguments:?}");
+        assert!(!results.exists(), "{arguments:?}");
+    }
+    let binary = assert_cmd::cargo::cargo_bin!("collect-param-stats");
+    assert_eq!(Command::new(binary).output().unwrap().status.code(), Some(2));
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "not a folder").unwrap();
+    let output = command("pairs/neox/a", "pairs/neox/b", &file).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let message = redacted(&output, folder.path());
+    assert!(message.contains("cannot write into [outdir]/file/"), "{message}");
+    assert!(message.contains("hint: "), "{message}");
+}
+
+#[test]
+fn quiet_is_silent_and_verbose_says_more() {
+    let outdir = tempfile::tempdir().unwrap();
+    let run =
+        |flag: &str| command("pairs/ledger/a", "pairs/ledger/b", outdir.path()).arg(flag).output().unwrap();
+    assert_eq!(stderr(&run("--quiet")), "");
+    let verbose = stderr(&run("--verbose"));
+    assert!(
+        verbose.contains("model A: pairs/ledger/a/pytorch_model.bin, 14 tensors in 1 file\n"),
+        "{verbose}"
+    );
+}
+
+#[test]
+fn of_several_formats_the_one_taken_is_said() {
+    let outdir = tempfile::tempdir().unwrap();
+    let output = command("formats/several_4", "formats/several_4", outdir.path()).output().unwrap();
+    let message = stderr(&output);
+    assert!(
+        message.contains(
+            "model A: took model.safetensors.index.json, \
+             not model.safetensors, pytorch_model.bin.index.json, pytorch_model.bin"
+        ),
+        "{message}"
+    );
+}
+
+#[test]
+fn every_format_can_be_asked_for_and_a_stale_one_goes() {
+    let outdir = tempfile::tempdir().unwrap();
+    let folder = outdir.path().join("pairs_gpt2_a__to__pairs_gpt2_b");
+    let run = |format: &str| {
+        let mut command = command("pairs/gpt2/a", "pairs/gpt2/b", outdir.path());
+        assert_eq!(command.args(["--format", format]).output().unwrap().status.code(), Some(0));
+        let mut files: Vec<String> = std::fs::read_dir(&folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().path().extension().unwrap().to_string_lossy().into_owned())
+            .collect();
+        files.sort();
+        files.dedup();
+        files.join(" ")
+    };
+    assert_eq!(run("csv,parquet,csv"), "csv parquet");
+    assert_eq!(run("csv"), "csv");
+    assert_eq!(run("parquet"), "parquet");
+}
+
+/// A safetensors file of so many 4096 × 4096 f32 tensors that occupies no disk: all zeros.
+#[cfg(unix)]
+fn sparse_model(path: &Path, tensors: usize) {
+    use std::io::Write;
+    let size = 4096 * 4096 * 4;
+    let entries: Vec<String> = (0..tensors)
+        .map(|index| {
+            format!(
+                r#""layers.{index}.mlp.up_proj.weight":{{"dtype":"F32","shape":[4096,4096],"data_offsets":[{},{}]}}"#,
+                index * size,
+                (index + 1) * size
+            )
+        })
+        .collect();
+    let header = format!("{{{}}}", entries.join(","));
+    let mut file = File::create(path).unwrap();
+    file.write_all(&(header.len() as u64).to_le_bytes()).unwrap();
+    file.write_all(header.as_bytes()).unwrap();
+    file.set_len((8 + header.len() + tensors * size) as u64).unwrap();
+}
+
+#[test]
+#[cfg(unix)]
+fn a_signal_ends_the_run_without_output() {
+    for (signal, code) in [("-INT", 130), ("-TERM", 143)] {
+        let folder = tempfile::tempdir().unwrap();
+        let model = folder.path().join("model.safetensors");
+        sparse_model(&model, 400); // 27 GB of zeros: far longer than the signal takes
+        let outdir = folder.path().join("results");
+        let model = model.to_str().unwrap();
+        let mut child = command(model, model, &outdir).stderr(Stdio::piped()).spawn().unwrap();
+        // The folder is made after the handlers are set and before the work begins.
+        while !outdir.exists() && child.try_wait().unwrap().is_none() {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{}", stderr(&output));
+        assert_eq!(stderr(&output), "error: interrupted; nothing was written\n");
+        assert!(!outdir.exists(), "the empty folder is taken away again");
+    }
+}
+
+/// Two gigabytes of maps, and no room for a copy of anything.
+#[test]
+#[cfg(target_os = "linux")]
+fn memory_does_not_grow_with_the_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("model.safetensors");
+    sparse_model(&model, 16); // 1 GiB
+    // 2.25 GiB of address space: both maps, which count, and 256 MiB for code, threads' stacks and all else.
+    let limited = format!("ulimit -v {}; exec \"$@\"", (2 * 1024 + 256) * 1024);
+    let inner = command(model.to_str().unwrap(), model.to_str().unwrap(), &folder.path().join("results"));
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &limited, "sh"]).arg(inner.get_program()).args(inner.get_args());
+    let output = shell.args(["--threads", "2"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+}
