@@ -11,10 +11,12 @@ const MAX_GRAM_COST: usize = 1 << 23;
 /// True if the dense way is the short one for this shape.
 pub(crate) fn is_small(rows: usize, columns: usize) -> bool {
     let (short, long) = (rows.min(columns), rows.max(columns));
-    short
-        .checked_mul(short)
-        .and_then(|square| square.checked_mul(long))
-        .is_some_and(|cost| cost <= MAX_GRAM_COST)
+    // A Lanczos block has four vectors, and needs as many columns.
+    short <= 4
+        || short
+            .checked_mul(short)
+            .and_then(|square| square.checked_mul(long))
+            .is_some_and(|cost| cost <= MAX_GRAM_COST)
 }
 
 /// σ₁ of an operator, in the unit of its scale. Work grows with the square of the shorter side.
@@ -71,4 +73,15 @@ fn gram_of_columns(source: &Source<'_>, operator: Operator) -> Mat<f64> {
         }
     }
     gram
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fewer_columns_than_a_lanczos_block_are_small_however_many_the_rows() {
+        assert!(is_small(10_000_000, 3) && is_small(4, 10_000_000));
+        assert!(!is_small(10_000_000, 5));
+    }
 }
