@@ -1,58 +1,170 @@
-//! A pair of matrices in memory: what one comparison costs, in bytes of both sides a second.
+//! What one pair of matrices in memory costs, in bytes of both sides a second.
 //!
-//! `cargo bench -p benches`. The first row is the floor: reading the same bytes once.
+//! `cargo bench -p benches` runs all of it; a filter picks, as in `cargo bench -p benches -- fused`. The group `floor`
+//! reads the same bytes and does nothing with them, on one thread and on all.
 #![allow(missing_docs)] // criterion's macros make public functions
 
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use half::bf16;
-use spectral::{Dtype, Matrix, Method, Options, summarize_pair};
+use std::hint::black_box;
 
-/// Values in [-0.5, 0.5) of a linear congruential generator, as stored bytes.
-fn noise(count: usize, dtype: Dtype, seed: u32) -> Vec<u8> {
-    let mut state = seed;
-    let mut next = || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 8) as f32 / (1 << 24) as f32 - 0.5
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use half::{bf16, f16};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+use rand_distr::{Distribution, StandardNormal};
+use rayon::prelude::*;
+use spectral::passes::{FusedPass, statistics_pass};
+use spectral::{Certification, Dtype, Matrix, Method, Operators, Options, summarize_pair};
+
+const SCRIPTS_WORK: Operators = Operators { a: true, b: false, delta: true };
+
+/// Bytes of a matrix and of a successor of it.
+struct Pair {
+    rows: usize,
+    columns: usize,
+    dtype: Dtype,
+    a: Vec<u8>,
+    b: Vec<u8>,
+}
+
+/// How the rows of W shrink, and what is added to them.
+#[derive(Clone, Copy)]
+enum Kind {
+    /// Gaussian entries; so are those of the change.
+    Flat,
+    /// Singular values about i^-½ on both.
+    PowerLaw,
+    /// Gaussian W with a change of rank 8.
+    LowRank,
+}
+
+fn pair(kind: Kind, rows: usize, columns: usize, dtype: Dtype) -> Pair {
+    let mut generator = ChaCha8Rng::seed_from_u64(1);
+    let mut gaussian =
+        |count: usize| -> Vec<f32> { (0..count).map(|_| StandardNormal.sample(&mut generator)).collect() };
+    let mut a = gaussian(rows * columns);
+    let mut change = match kind {
+        Kind::LowRank => {
+            let (left, right) = (gaussian(8 * rows), gaussian(8 * columns));
+            let entry = |at: usize| {
+                let (i, j) = (at / columns, at % columns);
+                (0..8).map(|k| left[k * rows + i] * right[k * columns + j] / (1 + k) as f32).sum::<f32>()
+            };
+            (0..rows * columns).into_par_iter().map(entry).collect()
+        }
+        Kind::Flat | Kind::PowerLaw => gaussian(rows * columns),
     };
-    match dtype {
-        Dtype::Bf16 => (0..count).flat_map(|_| bf16::from_f32(next()).to_le_bytes()).collect(),
-        _ => (0..count).flat_map(|_| next().to_le_bytes()).collect(),
+    if let Kind::PowerLaw = kind {
+        for values in [&mut a, &mut change] {
+            for (row, values) in values.chunks_mut(columns).enumerate() {
+                let length = (1.0 + row as f32).sqrt();
+                for value in values {
+                    *value /= length;
+                }
+            }
+        }
+    }
+    for value in &mut a {
+        *value *= 0.02;
+    }
+    let store = |values: &mut dyn Iterator<Item = f32>| -> Vec<u8> {
+        match dtype {
+            Dtype::Bf16 => values.flat_map(|value| bf16::from_f32(value).to_le_bytes()).collect(),
+            Dtype::F16 => values.flat_map(|value| f16::from_f32(value).to_le_bytes()).collect(),
+            _ => values.flat_map(f32::to_le_bytes).collect(),
+        }
+    };
+    let b = store(&mut a.iter().zip(&change).map(|(a, change)| a + 0.001 * change));
+    Pair { rows, columns, dtype, a: store(&mut a.iter().copied()), b }
+}
+
+impl Pair {
+    fn matrices(&self) -> [Matrix<'_>; 2] {
+        [&self.a, &self.b].map(|bytes| match Matrix::new(self.rows, self.columns, self.dtype, bytes) {
+            Ok(matrix) => matrix,
+            Err(error) => unreachable!("the bytes were made for this shape: {error}"),
+        })
+    }
+
+    fn bytes(&self) -> Throughput {
+        Throughput::Bytes((self.a.len() + self.b.len()) as u64)
+    }
+
+    fn label(&self) -> String {
+        let dtype = match self.dtype {
+            Dtype::Bf16 => "bf16",
+            Dtype::F16 => "f16",
+            _ => "f32",
+        };
+        format!("{dtype}/{}x{}", self.rows, self.columns)
     }
 }
 
-fn pair(criterion: &mut Criterion) {
-    let (rows, columns) = (4096, 4096);
-    for (label, dtype) in [("bf16", Dtype::Bf16), ("f32", Dtype::F32)] {
-        let a = noise(rows * columns, dtype, 1);
-        let b = noise(rows * columns, dtype, 2);
-        let shape = format!("{label}/{rows}x{columns}");
-        let mut group = criterion.benchmark_group("pair");
-        group.throughput(Throughput::Bytes((a.len() + b.len()) as u64)).sample_size(10);
-        group.bench_function(BenchmarkId::new("plain read", &shape), |bencher| {
-            bencher.iter(|| {
-                let words = a.as_chunks::<8>().0.iter().chain(b.as_chunks::<8>().0);
-                words.fold(0, |sum, word| sum ^ u64::from_le_bytes(*word))
-            });
+fn read(bytes: &[u8]) -> u64 {
+    let mut sums = [0u64; 8];
+    for line in bytes.as_chunks::<64>().0 {
+        for (sum, word) in sums.iter_mut().zip(line.as_chunks::<8>().0) {
+            *sum ^= u64::from_le_bytes(*word);
+        }
+    }
+    sums.iter().fold(0, |sum, word| sum ^ word)
+}
+
+fn passes(criterion: &mut Criterion) {
+    for dtype in [Dtype::Bf16, Dtype::F16, Dtype::F32] {
+        let pair = pair(Kind::Flat, 4096, 11008, dtype);
+        let [a, b] = pair.matrices();
+        let mut group = criterion.benchmark_group("pass");
+        group.throughput(pair.bytes()).sample_size(10);
+        group.bench_function(BenchmarkId::new("floor, one thread", pair.label()), |bencher| {
+            bencher.iter(|| read(black_box(&pair.a)) ^ read(black_box(&pair.b)));
         });
-        let matrices = Matrix::new(rows, columns, dtype, &a).and_then(|a| {
-            let b = Matrix::new(rows, columns, dtype, &b)?;
-            Ok((a, b))
+        group.bench_function(BenchmarkId::new("floor", pair.label()), |bencher| {
+            let sides = [&pair.a, &pair.b];
+            let pieces: Vec<&[u8]> = sides.iter().flat_map(|side| side.chunks(1 << 20)).collect();
+            bencher.iter(|| pieces.par_iter().map(|piece| read(black_box(piece))).reduce(|| 0, |a, b| a ^ b));
         });
-        let Ok((a, b)) = matrices else { unreachable!("the bytes were made for this shape") };
-        let methods = [
-            ("statistics and one pass", Method::PowerIteration { iterations: 0 }),
-            ("five power iterations", Method::PowerIteration { iterations: 5 }),
-            ("Lanczos to 1e-2", Method::Lanczos { tolerance: 1e-2 }),
-        ];
-        for (name, method) in methods {
-            let options = Options { method, seed: 0 };
-            group.bench_function(BenchmarkId::new(name, &shape), |bencher| {
-                bencher.iter(|| summarize_pair(&a, &b, "bench", &options));
-            });
+        group.bench_function(BenchmarkId::new("statistics", pair.label()), |bencher| {
+            bencher.iter(|| statistics_pass(&a, &b));
+        });
+        for (label, operators) in [
+            ("W", Operators { a: true, b: false, delta: false }),
+            ("W and dW", SCRIPTS_WORK),
+            ("W, Wb and dW", Operators::ALL),
+        ] {
+            for count in [1, 4, 8, 16] {
+                let Ok(pass) = FusedPass::new(&a, &b, operators, count) else { continue };
+                let name = format!("fused, {label}, b = {count}");
+                group.bench_function(BenchmarkId::new(name, pair.label()), |bencher| {
+                    bencher.iter(|| pass.run());
+                });
+            }
         }
         group.finish();
     }
 }
 
-criterion_group!(benches, pair);
+fn norms(criterion: &mut Criterion) {
+    let certified = Method::Certified(Certification::default());
+    for (rows, columns) in [(4096, 4096), (4096, 11008), (16384, 4096)] {
+        for (kind, name) in
+            [(Kind::Flat, "flat"), (Kind::PowerLaw, "power law"), (Kind::LowRank, "LoRA-like")]
+        {
+            let pair = pair(kind, rows, columns, Dtype::Bf16);
+            let [a, b] = pair.matrices();
+            let mut group = criterion.benchmark_group("norms of W and dW");
+            group.throughput(pair.bytes()).sample_size(10);
+            for (label, method) in
+                [("certified", certified), ("five iterations", Method::PowerIteration { iterations: 5 })]
+            {
+                let options = Options { method, operators: SCRIPTS_WORK, ..Options::default() };
+                group.bench_function(BenchmarkId::new(format!("{label}, {name}"), pair.label()), |bencher| {
+                    bencher.iter(|| summarize_pair(&a, &b, "bench", &options));
+                });
+            }
+            group.finish();
+        }
+    }
+}
+
+criterion_group!(benches, passes, norms);
 criterion_main!(benches);

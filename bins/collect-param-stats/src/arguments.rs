@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, ValueEnum};
 use pipeline::ParamStatsOptions;
 use report::{Format, ZeroDeltas};
-use spectral::Method;
+use spectral::{Certification, Method, Operators};
 use weights_io::Selection;
 
 const EXAMPLES: &str = "\
@@ -16,12 +16,15 @@ Examples:
   One weight file against another, CSV only, into another folder:
     collect-param-stats --model-a a.safetensors --model-b b.bin --format csv --outdir results
 
+  The ten largest singular values of each matrix, with bounds, and how the top subspaces turned:
+    collect-param-stats --model-a base --model-b tuned --top-k 10
+
   As the Python scripts computed it:
     collect-param-stats --model-a base --model-b tuned --sr-iters 5 --zero-deltas include
 
 A model is a folder with model.safetensors(.index.json) or pytorch_model.bin(.index.json), or a
-single weight file. Output: per_matrix, per_layer, per_component and ledger as CSV and Parquet in
-<OUTDIR>/<A>__to__<B>/.
+single weight file. Output: per_matrix, per_layer, per_component, ledger and, where asked for,
+singular_values as CSV and Parquet in <OUTDIR>/<A>__to__<B>/.
 
 Exit codes:
   0    done
@@ -32,8 +35,8 @@ Exit codes:
 /// Compare the parameters of two language models, matrix by matrix
 ///
 /// For each linear layer: Frobenius norm, spectral norm and stable rank of W (model A), Wb (model B) and
-/// dW = Wb - W, how similar the two are, and how many entries changed. Models are read tensor by tensor, never
-/// loaded whole.
+/// dW = Wb - W, the latter two with certified bounds, how similar the two are, and how many entries changed.
+/// Models are read tensor by tensor, never loaded whole.
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXAMPLES, after_long_help = EXAMPLES)]
 pub(crate) struct Arguments {
@@ -53,12 +56,38 @@ pub(crate) struct Arguments {
     #[arg(long, value_enum, default_value_t = Include::Linear)]
     include: Include,
 
-    /// Relative error of spectral norms, 1e-6 to 1
-    #[arg(long, value_name = "ERROR", default_value = "1e-4", conflicts_with = "sr_iters")]
+    /// Relative width of the interval of each spectral norm, 1e-6 to 1
+    #[arg(long, value_name = "WIDTH", default_value = "1e-4")]
     tolerance: f64,
 
-    /// Instead: N power iterations, as the Python scripts did (an estimate from below)
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    /// Probability that any interval of the run misses the truth, up to 0.5
+    #[arg(long, value_name = "P", default_value = "1e-9")]
+    failure_probability: f64,
+
+    /// Most reads of a matrix for its spectral norms; if they run out, its interval stays wider
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    max_passes: u32,
+
+    /// Matrices whose spectral norms and stable ranks are computed, separated by commas
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "delta,a,b")]
+    operators: Vec<OperatorName>,
+
+    /// Also the K largest singular values, up to 64, and how far the top subspaces of W and Wb agree
+    #[arg(long, value_name = "K", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=64))]
+    top_k: u8,
+
+    /// Also all singular values of matrices whose shorter side is at most 2048 and that have at most 2^25 elements,
+    /// with nuclear norm, empirical rank and elbow; takes up to 512 MiB a matrix
+    #[arg(long)]
+    full_spectrum: bool,
+
+    /// Instead: N power iterations, as the Python scripts did (an estimate from below, without bounds)
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..=100_000),
+        conflicts_with_all = ["tolerance", "failure_probability", "max_passes", "top_k", "full_spectrum"]
+    )]
     sr_iters: Option<u32>,
 
     /// How unchanged matrices enter a layer's mean stable rank
@@ -95,6 +124,16 @@ enum Include {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum OperatorName {
+    /// dW = Wb - W
+    Delta,
+    /// W, of model A
+    A,
+    /// Wb, of model B
+    B,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Zeros {
     /// Left out: a zero matrix has no stable rank
     Exclude,
@@ -118,8 +157,20 @@ impl Arguments {
         };
         options.numerics.method = match self.sr_iters {
             Some(iterations) => Method::PowerIteration { iterations },
-            None => Method::Lanczos { tolerance: self.tolerance },
+            None => Method::Certified(Certification {
+                tolerance: self.tolerance,
+                failure_probability: self.failure_probability,
+                max_passes: self.max_passes,
+            }),
         };
+        let wants = |name| self.operators.contains(&name);
+        options.numerics.operators = Operators {
+            a: wants(OperatorName::A),
+            b: wants(OperatorName::B),
+            delta: wants(OperatorName::Delta),
+        };
+        options.numerics.top_k = usize::from(self.top_k);
+        options.numerics.full_spectrum = self.full_spectrum;
         options.numerics.seed = self.seed;
         options.threads = self.threads.map_or(0, usize::from);
         options.formats = Vec::new();

@@ -38,6 +38,21 @@ fn text(found: &ParamStats, verbosity: Verbosity) -> String {
         }
     }
 
+    for (stop, why) in [("budget", "--max-passes ran out"), ("round_off", "32-bit arithmetic tells no more")]
+    {
+        let wider = found
+            .matrices
+            .iter()
+            .filter(|row| [&row.delta, &row.a, &row.b].into_iter().any(|columns| columns.stop == Some(stop)));
+        match wider.count() {
+            0 => {}
+            count => {
+                let total = found.matrices.len();
+                let _ = writeln!(text, "intervals wider than --tolerance in {count} of {total}: {why}");
+            }
+        }
+    }
+
     let mut skipped: BTreeMap<(&str, &str), usize> = BTreeMap::new();
     for row in found.ledger.iter().filter(|row| !row.selected && row.status != COMPARED) {
         *skipped.entry((row.status, why(row))).or_default() += 1;

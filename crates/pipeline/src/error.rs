@@ -55,7 +55,12 @@ impl Error {
             Self::Model { source, .. } => source.hint(),
             Self::Tables { source } => source.hint(),
             Self::Threads { .. } => "ask for fewer threads with --threads",
-            Self::Settings { .. } => "give --tolerance a value such as 1e-4",
+            Self::Settings { source } => match source {
+                spectral::Error::FailureProbability(_) => "give --failure-probability a value such as 1e-9",
+                spectral::Error::TopK { .. } => "give --top-k at most 64, or ask for --full-spectrum",
+                spectral::Error::MaxPasses => "give --max-passes a value such as 128",
+                _ => "give --tolerance a value such as 1e-4",
+            },
             Self::Matrix { .. } | Self::Interrupted => "",
         }
     }

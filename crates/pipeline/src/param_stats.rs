@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rayon::prelude::*;
-use report::{Format, LedgerRow, MatrixRow, Tables, ZeroDeltas, per_component, per_layer};
-use spectral::{Matrix, Outcome};
+use report::{Format, LedgerRow, MatrixRow, SingularValueRow, Tables, ZeroDeltas, per_component, per_layer};
+use spectral::{Matrix, Method, Outcome};
 use weights_io::{Checkpoint, Pairing, Selection, Status, TensorInfo, TensorView, pairs};
 
 use crate::ledger::{Counts, ledger_row};
-use crate::matrix_row::{matrix_row, spectral_dtype};
+use crate::matrix_row::{matrix_row, singular_value_rows, spectral_dtype};
 use crate::{Error, Observer, Side, provenance};
 
 /// Settings of [`param_stats`].
@@ -24,7 +24,8 @@ pub struct ParamStatsOptions {
     pub outdir: PathBuf,
     /// Which parameters are compared.
     pub selection: Selection,
-    /// Method and seed of the spectral norms.
+    /// Method and seed of the spectral norms, and what else is kept of the spectra. The failure probability is that of
+    /// the whole run: any interval of any matrix.
     pub numerics: spectral::Options,
     /// Threads; 0 for one a core. The results do not depend on it.
     pub threads: usize,
@@ -37,7 +38,7 @@ pub struct ParamStatsOptions {
 }
 
 impl ParamStatsOptions {
-    /// Defaults: linear layers, σ₁ to 1e-4, CSV and Parquet.
+    /// Defaults: linear layers, σ₁ certified to 1e-4, CSV and Parquet.
     #[must_use]
     pub fn new(model_a: impl Into<PathBuf>, model_b: impl Into<PathBuf>, outdir: impl Into<PathBuf>) -> Self {
         Self {
@@ -51,6 +52,16 @@ impl ParamStatsOptions {
             zero_deltas: ZeroDeltas::default(),
             arguments: Vec::new(),
         }
+    }
+
+    /// The settings for one matrix of a run over so many names. All names of both models count, compared or not, so that
+    /// an interval does not depend on what else was selected.
+    fn numerics_for(&self, names: usize) -> spectral::Options {
+        let mut numerics = self.numerics;
+        if let Method::Certified(certification) = &mut numerics.method {
+            certification.failure_probability /= names.max(1) as f64;
+        }
+        numerics
     }
 
     /// The folder that the tables go into: both models' names, every run of characters other than
@@ -87,6 +98,8 @@ pub struct ParamStats {
     pub files: Vec<PathBuf>,
     /// Rows of `per_matrix`, in string order of their names.
     pub matrices: Vec<MatrixRow>,
+    /// Rows of `singular_values`, in the order of the matrices; none if none were asked for.
+    pub singular_values: Vec<SingularValueRow>,
     /// Rows of `ledger`, in string order of their names.
     pub ledger: Vec<LedgerRow>,
 }
@@ -98,7 +111,8 @@ impl ParamStats {
     }
 }
 
-/// Compares the parameters of two checkpoints and writes `per_matrix`, `per_layer`, `per_component` and `ledger`.
+/// Compares the parameters of two checkpoints and writes `per_matrix`, `per_layer`, `per_component` and `ledger`, and
+/// `singular_values` if some were asked for.
 ///
 /// Tensors are read in storage order, each once into the page cache and given back after its use, so memory does not
 /// grow with the model. Small matrices run side by side, large ones are divided among the threads.
@@ -129,16 +143,20 @@ pub fn param_stats(
     let pairings = pairs(&a, &b, options.selection);
     let work: Vec<Work<'_>> = pairings.iter().filter_map(Work::of).collect();
     observer.started(work.len(), work.iter().map(Work::bytes).sum());
-    let run = Run { a: &a, b: &b, options, observer, interrupted };
+    let numerics = options.numerics_for(pairings.len());
+    let run = Run { a: &a, b: &b, numerics, observer, interrupted };
     let outcomes = pool.install(|| run.compare_all(&work))?;
 
     let mut counted = std::collections::HashMap::new();
     let mut matrices = Vec::new();
+    let mut singular_values = Vec::new();
     for (work, outcome) in work.iter().zip(outcomes) {
         let counts = match outcome {
             Outcome::Finite(pair) => {
                 let dtypes = (work.a.dtype, work.b.dtype);
-                matrices.push(matrix_row(work.pairing, work.shape(), dtypes, &pair));
+                let top_k = numerics.top_k;
+                matrices.push(matrix_row(work.pairing, work.shape(), dtypes, &pair, top_k));
+                singular_values.extend(singular_value_rows(&work.pairing.name, &pair));
                 Counts { a: spectral::NonFinite::default(), b: spectral::NonFinite::default() }
             }
             Outcome::NonFinite { a, b } => Counts { a, b },
@@ -150,18 +168,24 @@ pub fn param_stats(
         .map(|pairing| ledger_row(pairing, counted.get(pairing.name.as_str()).copied(), &a, &b))
         .collect();
     matrices.sort_by(|a, b| a.name.cmp(&b.name));
+    singular_values.sort_by(|a: &SingularValueRow, b| a.name.cmp(&b.name)); // stable: index by index
     ledger.sort_by(|a, b| a.name.cmp(&b.name));
 
     let provenance = provenance::of_param_stats(options, &a, &b);
     tables.stage(&matrices, &provenance).map_err(tables_error)?;
     tables.stage(&per_layer(&matrices, options.zero_deltas), &provenance).map_err(tables_error)?;
     tables.stage(&per_component(&matrices), &provenance).map_err(tables_error)?;
+    if numerics.top_k > 0 || numerics.full_spectrum {
+        tables.stage(&singular_values, &provenance).map_err(tables_error)?;
+    } else {
+        tables.leave_out::<SingularValueRow>();
+    }
     tables.stage(&ledger, &provenance).map_err(tables_error)?;
     if interrupted.load(Ordering::Relaxed) {
         return Err(Error::Interrupted);
     }
     let files = tables.finish().map_err(tables_error)?;
-    Ok(ParamStats { folder: options.folder(), files, matrices, ledger })
+    Ok(ParamStats { folder: options.folder(), files, matrices, singular_values, ledger })
 }
 
 /// A pair of matrices to compare.
@@ -201,7 +225,7 @@ impl<'a> Work<'a> {
 struct Run<'a> {
     a: &'a Checkpoint,
     b: &'a Checkpoint,
-    options: &'a ParamStatsOptions,
+    numerics: spectral::Options,
     observer: &'a dyn Observer,
     interrupted: &'a AtomicBool,
 }
@@ -231,7 +255,7 @@ impl Run<'_> {
         let view_b = self.b.view(work.b).map_err(|source| Error::Model { side: Side::B, source })?;
         let name = &work.pairing.name;
         let outcome = matrix(&view_a)
-            .and_then(|a| spectral::summarize_pair(&a, &matrix(&view_b)?, name, &self.options.numerics))
+            .and_then(|a| spectral::summarize_pair(&a, &matrix(&view_b)?, name, &self.numerics))
             .map_err(|source| Error::Matrix { name: name.clone(), source })?;
         self.a.give_back(work.a);
         self.b.give_back(work.b);

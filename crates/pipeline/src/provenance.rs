@@ -27,9 +27,20 @@ pub(crate) fn of_param_stats(options: &ParamStatsOptions, a: &Checkpoint, b: &Ch
     };
     add("include", selection.into());
     match options.numerics.method {
-        Method::Lanczos { tolerance } => add("tolerance", format!("{tolerance:e}")),
+        Method::Certified(certification) => {
+            add("tolerance", format!("{:e}", certification.tolerance));
+            add("failure_probability", format!("{:e}", certification.failure_probability));
+            add("max_passes", certification.max_passes.to_string());
+        }
         Method::PowerIteration { iterations } => add("sr_iters", iterations.to_string()),
     }
+    let spectral::Operators { a, b, delta } = options.numerics.operators;
+    let operators = [(delta, "delta"), (a, "a"), (b, "b")];
+    let operators: Vec<&str> =
+        operators.iter().filter(|(wanted, _)| *wanted).map(|(_, name)| *name).collect();
+    add("operators", operators.join(","));
+    add("top_k", options.numerics.top_k.to_string());
+    add("full_spectrum", options.numerics.full_spectrum.to_string());
     add("seed", options.numerics.seed.to_string());
     provenance
 }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use pipeline::{Error, Observer, ParamStats, ParamStatsOptions, Side, param_stats};
 use report::{Format, ZeroDeltas};
 use serde_json::Value;
-use spectral::Method;
+use spectral::{Certification, Method, Operators};
 use weights_io::{Checkpoint, Selection};
 
 const PAIRS: [&str; 8] = ["dtypes", "extremes", "gpt2", "ledger", "mixed", "moe_fused", "neox", "transposed"];
@@ -135,6 +135,92 @@ fn the_same_values_in_another_format_differ_by_exactly_nothing() {
     }
 }
 
+/// Singular values, and what follows from them, by the dense route that small matrices take.
+#[test]
+fn by_products_are_there_when_asked_for() {
+    let outdir = tempfile::tempdir().unwrap();
+    let mut options = options("neox", outdir.path());
+    let plain = run(&options);
+    assert!(plain.singular_values.is_empty() && !plain.folder.join("singular_values.csv").exists());
+    options.numerics.top_k = 3;
+    let top = run(&options);
+    assert_eq!(csv(&top, "singular_values").len(), top.matrices.len() * 3 * 3);
+    options.numerics.full_spectrum = true;
+    let full = run(&options);
+    for ((row, top), plain) in full.matrices.iter().zip(&top.matrices).zip(&plain.matrices) {
+        for (columns, top, frobenius) in
+            [(&row.delta, &top.delta, row.delta_frobenius), (&row.a, &top.a, row.a_frobenius)]
+        {
+            let values: Vec<_> = full
+                .singular_values
+                .iter()
+                .filter(|value| {
+                    value.name == row.name && (value.operator == "dW") == std::ptr::eq(columns, &row.delta)
+                })
+                .filter(|value| value.operator != "Wb")
+                .collect();
+            assert_eq!(values.len() as u64, row.rows.min(row.columns), "{}", row.name);
+            assert!(values.iter().zip(1..).all(|(value, index)| value.index == index));
+            let squares: f64 = values.iter().map(|value| value.value.powi(2)).sum();
+            let energy = frobenius.unwrap().powi(2);
+            assert!((squares - energy).abs() <= 1e-12 * energy, "{}", row.name);
+            let nuclear: f64 = values.iter().map(|value| value.value).sum();
+            assert_eq!(columns.nuclear_norm, Some(nuclear));
+            assert_eq!(columns.stop, Some("dense"));
+            if energy > 0.0 {
+                let share = values[..3].iter().map(|value| value.value.powi(2)).sum::<f64>() / energy;
+                assert!(top.top_energy_lower.unwrap() <= share * (1.0 + 1e-12), "{}", row.name);
+                assert!(top.top_energy_upper.unwrap() >= share * (1.0 - 1e-12), "{}", row.name);
+                let fourth: f64 = values.iter().map(|value| value.value.powi(4)).sum();
+                let ratio = columns.participation_ratio.unwrap();
+                assert!((ratio - squares * squares / fourth).abs() <= 1e-9 * ratio);
+            } else {
+                assert_eq!((columns.participation_ratio, columns.empirical_rank), (None, Some(0)));
+            }
+        }
+        let changed = row.changed_fraction > Some(0.0);
+        assert_eq!(
+            top.top_overlap == Some(1.0) && top.top_overlap_error == Some(0.0),
+            !changed,
+            "{}",
+            row.name
+        );
+        assert_eq!((plain.top_overlap, plain.a.nuclear_norm), (None, None));
+    }
+    // A run without them takes the table of the one before away.
+    options.numerics = spectral::Options::default();
+    run(&options);
+    assert!(!plain.folder.join("singular_values.csv").exists());
+    assert!(!plain.folder.join("singular_values.parquet").exists());
+}
+
+#[test]
+fn only_the_operators_asked_for_have_spectra() {
+    let outdir = tempfile::tempdir().unwrap();
+    let mut options = options("neox", outdir.path());
+    let all = run(&options);
+    options.numerics.operators = Operators { a: false, b: false, delta: true };
+    for (row, all) in run(&options).matrices.iter().zip(&all.matrices) {
+        assert_eq!((row.a_spectral, row.b_stable_rank, row.delta_spectral_relative), (None, None, None));
+        assert_eq!((row.a.stop, row.b.spectral_lower), (None, None));
+        assert_eq!((row.a_frobenius, row.cosine_similarity), (all.a_frobenius, all.cosine_similarity));
+        assert_eq!((row.delta_spectral, &row.delta), (all.delta_spectral, &all.delta));
+    }
+}
+
+#[test]
+fn a_matrix_has_the_same_row_whatever_else_is_compared() {
+    let outdir = tempfile::tempdir().unwrap();
+    let mut options = options("neox", outdir.path());
+    let linear = run(&options);
+    options.selection = Selection::AllMatrices;
+    let all = run(&options);
+    assert!(all.matrices.len() > linear.matrices.len());
+    for row in &linear.matrices {
+        assert!(all.matrices.contains(row), "{}", row.name);
+    }
+}
+
 #[test]
 fn tables_are_the_same_bytes_on_any_number_of_threads() {
     let outdir = tempfile::tempdir().unwrap();
@@ -218,9 +304,19 @@ fn an_observer_hears_of_everything_once() {
 fn bad_settings_and_bad_models_leave_no_folder() {
     let outdir = tempfile::tempdir().unwrap();
     let mut bad = options("neox", &outdir.path().join("new"));
-    bad.numerics.method = Method::Lanczos { tolerance: 0.0 };
+    let good = Certification::default();
+    for method in [
+        Certification { tolerance: 0.0, ..good },
+        Certification { failure_probability: 0.7, ..good },
+        Certification { max_passes: 0, ..good },
+    ] {
+        bad.numerics.method = Method::Certified(method);
+        let error = param_stats(&bad, &(), &AtomicBool::new(false)).unwrap_err();
+        assert!(matches!(error, Error::Settings { .. }) && !error.hint().is_empty(), "{error:?}");
+    }
+    bad.numerics = spectral::Options { top_k: 65, ..spectral::Options::default() };
     let error = param_stats(&bad, &(), &AtomicBool::new(false)).unwrap_err();
-    assert!(matches!(error, Error::Settings { .. }), "{error:?}");
+    assert!(error.hint().contains("--top-k"), "{error:?}");
     let mut missing = options("neox", &outdir.path().join("new"));
     missing.model_b = outdir.path().join("nowhere");
     let error = param_stats(&missing, &(), &AtomicBool::new(false)).unwrap_err();

@@ -62,24 +62,45 @@ pub trait Row: Sized {
     }
 }
 
-/// Defines a row struct and its columns: `field: Type = "column"`.
+/// Defines a row struct and its columns: `field: Type = "column"`. Structs of columns that several things have follow
+/// after `with`; their columns get a prefix: `field: Struct = "prefix"`.
 macro_rules! table {
     ($(#[$meta:meta])* pub struct $row:ident = $table:literal {
         $($(#[$field_meta:meta])* $field:ident: $type:ty = $column:literal,)*
-    }) => {
+    } $(with {
+        $($(#[$part_meta:meta])* $part:ident: $part_type:ty = $prefix:literal,)*
+    })?) => {
         $(#[$meta])*
         #[derive(Clone, Debug, PartialEq)]
-        pub struct $row { $($(#[$field_meta])* pub $field: $type,)* }
+        pub struct $row {
+            $($(#[$field_meta])* pub $field: $type,)*
+            $($($(#[$part_meta])* pub $part: $part_type,)*)?
+        }
 
         impl $crate::Row for $row {
             const TABLE: &'static str = $table;
             fn fields() -> Vec<arrow::datatypes::Field> {
-                vec![$(arrow::datatypes::Field::new(
+                let own = vec![$(arrow::datatypes::Field::new(
                     $column, <$type as $crate::Cell>::TYPE, <$type as $crate::Cell>::NULLABLE,
-                ),)*]
+                ),)*];
+                $($(
+                    let part = <$part_type as $crate::Row>::fields().into_iter();
+                    let named = part.map(|field| {
+                        let name = format!(concat!($prefix, "_{}"), field.name());
+                        field.with_name(name)
+                    });
+                    let own: Vec<_> = own.into_iter().chain(named).collect();
+                )*)?
+                own
             }
             fn columns(rows: &[Self]) -> Vec<arrow::array::ArrayRef> {
-                vec![$(<$type as $crate::Cell>::column(rows.iter().map(|row| row.$field.clone())),)*]
+                let own: Vec<arrow::array::ArrayRef> =
+                    vec![$(<$type as $crate::Cell>::column(rows.iter().map(|row| row.$field.clone())),)*];
+                $($(
+                    let part: Vec<$part_type> = rows.iter().map(|row| row.$part.clone()).collect();
+                    let own: Vec<_> = own.into_iter().chain(<$part_type as $crate::Row>::columns(&part)).collect();
+                )*)?
+                own
             }
         }
     };

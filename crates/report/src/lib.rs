@@ -1,6 +1,6 @@
 //! Results of model comparisons as tables.
 //!
-//! Rows are plain structs ([`MatrixRow`], [`LayerRow`], [`ComponentRow`], [`LedgerRow`]); one definition of each gives
+//! Rows are plain structs ([`MatrixRow`], [`LayerRow`], [`ComponentRow`], [`SingularValueRow`], [`LedgerRow`]); one definition of each gives
 //! the CSV header and the Arrow schema. [`per_layer`] and [`per_component`] sum rows of matrices up. [`Tables`] writes
 //! a set of tables as CSV and Parquet: complete and on disk under temporary names before the first takes its final
 //! name, so that a reader never sees half a table. A value that is not defined is null, in CSV an empty field.
@@ -40,6 +40,6 @@ mod write;
 
 pub use column::{Cell, Row};
 pub use error::Error;
-pub use rows::{ComponentRow, LayerRow, LedgerRow, MatrixRow};
+pub use rows::{ComponentRow, LayerRow, LedgerRow, MatrixRow, SingularValueRow, SpectrumColumns};
 pub use summaries::{ZeroDeltas, per_component, per_layer};
 pub use write::{Format, Provenance, Tables};

@@ -21,7 +21,7 @@ table! {
         columns: u64 = "shape1",
         /// ‖dW‖ in the Frobenius norm.
         delta_frobenius: Option<f64> = "dW_fro",
-        /// ‖dW‖²_F / σ₁(dW)², at least 1.
+        /// ‖dW‖²_F / σ₁(dW)², at least 1: the midpoint of its interval.
         delta_stable_rank: Option<f64> = "dW_stable_rank",
         /// Stable rank of W.
         a_stable_rank: Option<f64> = "W_stable_rank",
@@ -37,7 +37,7 @@ table! {
         b_frobenius: Option<f64> = "Wb_fro",
         /// ‖dW‖_F / ‖W‖_F.
         delta_frobenius_relative: Option<f64> = "dW_fro_rel",
-        /// σ₁(W), the spectral norm.
+        /// σ₁(W), the spectral norm: the midpoint of its interval.
         a_spectral: Option<f64> = "W_spectral",
         /// σ₁(Wb).
         b_spectral: Option<f64> = "Wb_spectral",
@@ -59,10 +59,77 @@ table! {
         delta_abs_max: Option<f64> = "dW_abs_max",
         /// Share of the entries that differ, 0 to 1.
         changed_fraction: Option<f64> = "changed_fraction",
-        /// Largest relative error of the three spectral norms, estimated from residuals; null where none was estimated.
+        /// Largest relative width of the intervals of the spectral norms, hi / lo − 1; null for estimates without one.
         sigma_tolerance: Option<f64> = "sigma_tolerance",
         /// Reads of the matrix pair's data.
         passes: u32 = "passes",
+        /// Mean squared cosine of the principal angles between the spans of the leading right singular vectors of W and
+        /// of Wb, 0 to 1; null if no singular values were asked for.
+        top_overlap: Option<f64> = "top_k_overlap",
+        /// Bound of its error.
+        top_overlap_error: Option<f64> = "top_k_overlap_error",
+    } with {
+        /// Bounds and by-products for dW.
+        delta: SpectrumColumns = "dW",
+        /// The same for W.
+        a: SpectrumColumns = "W",
+        /// The same for Wb.
+        b: SpectrumColumns = "Wb",
+    }
+}
+
+table! {
+    /// What is known of the singular values σ of one of the matrices dW, W and Wb. Null what was not asked for, and for
+    /// a zero matrix what is not defined for it.
+    #[derive(Default)]
+    pub struct SpectrumColumns = "" {
+        /// Lower bound of σ₁.
+        spectral_lower: Option<f64> = "spectral_lo",
+        /// Upper bound of σ₁.
+        spectral_upper: Option<f64> = "spectral_hi",
+        /// Lower bound of the stable rank.
+        stable_rank_lower: Option<f64> = "stable_rank_lo",
+        /// Upper bound of the stable rank.
+        stable_rank_upper: Option<f64> = "stable_rank_hi",
+        /// Why the interval is as wide as it is: certified (as narrow as asked for), dense (computed in f64), budget (no
+        /// reads left) or round_off (f32 tells no more).
+        stop: Option<&'static str> = "stop",
+        /// (Σσ²)² / Σσ⁴.
+        participation_ratio: Option<f64> = "participation_ratio",
+        /// Two standard errors of it; 0 where all singular values are known.
+        participation_ratio_error: Option<f64> = "participation_ratio_error",
+        /// exp(−Σ p ln p) with p = σ² / Σσ².
+        effective_rank: Option<f64> = "effective_rank",
+        /// Two standard errors of it; 0 where all singular values are known.
+        effective_rank_error: Option<f64> = "effective_rank_error",
+        /// Lower bound of the share of the squared Frobenius norm in the leading singular values.
+        top_energy_lower: Option<f64> = "top_k_energy_lo",
+        /// Upper bound of it.
+        top_energy_upper: Option<f64> = "top_k_energy_hi",
+        /// Σσ; only from the full spectrum, as the next two.
+        nuclear_norm: Option<f64> = "nuclear_norm",
+        /// Fewest singular values with 99 % of the squared Frobenius norm.
+        empirical_rank: Option<u64> = "empirical_rank",
+        /// Index from 1 of the singular value farthest below the straight line from the first to the last.
+        elbow_index: Option<u64> = "elbow_index",
+    }
+}
+
+table! {
+    /// One singular value, where some were asked for.
+    pub struct SingularValueRow = "singular_values" {
+        /// Parameter name.
+        name: String = "name",
+        /// dW, W or Wb.
+        operator: &'static str = "operator",
+        /// From 1, the largest.
+        index: u64 = "index",
+        /// The Ritz value, from below; or the value of a dense decomposition.
+        value: f64 = "value",
+        /// Lower bound of the singular value of this index.
+        lower: f64 = "lower",
+        /// Upper bound of it.
+        upper: f64 = "upper",
     }
 }
 

@@ -141,6 +141,7 @@ impl Summary {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::SpectrumColumns;
 
     fn row(layer: Option<u32>, frobenius: Option<f64>, stable_rank: Option<f64>) -> MatrixRow {
         MatrixRow {
@@ -171,6 +172,11 @@ mod tests {
             changed_fraction: frobenius.map(|value| if value > 0.0 { 1.0 } else { 0.0 }),
             sigma_tolerance: None,
             passes: 1,
+            top_overlap: None,
+            top_overlap_error: None,
+            delta: SpectrumColumns::default(),
+            a: SpectrumColumns::default(),
+            b: SpectrumColumns::default(),
         }
     }
 

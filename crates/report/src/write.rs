@@ -22,6 +22,8 @@ pub enum Format {
 }
 
 impl Format {
+    const ALL: [Self; 2] = [Self::Csv, Self::Parquet];
+
     /// File name extension.
     #[must_use]
     pub const fn extension(self) -> &'static str {
@@ -56,6 +58,8 @@ pub struct Tables {
     created: Vec<PathBuf>,
     formats: Vec<Format>,
     staged: Vec<(NamedTempFile, PathBuf)>,
+    /// Tables of an earlier run that this one has no counterpart of.
+    left_out: Vec<&'static str>,
 }
 
 impl Tables {
@@ -70,7 +74,8 @@ impl Tables {
             .take_while(|path| !path.as_os_str().is_empty() && !path.exists())
             .map(Path::to_path_buf)
             .collect();
-        let tables = Self { folder, created, formats: formats.to_vec(), staged: Vec::new() };
+        let tables =
+            Self { folder, created, formats: formats.to_vec(), staged: Vec::new(), left_out: Vec::new() };
         let refused = |source| Error::Folder { path: tables.folder.clone(), source };
         std::fs::create_dir_all(&tables.folder).map_err(refused)?;
         tables.temporary().map_err(refused)?;
@@ -108,6 +113,11 @@ impl Tables {
         Ok(())
     }
 
+    /// Says that this set has no such table: one of an earlier run is removed at the end.
+    pub fn leave_out<R: Row>(&mut self) {
+        self.left_out.push(R::TABLE);
+    }
+
     /// Gives every staged table its final name, and removes a table of the same name in a format not asked for: it
     /// would be of an earlier run. Returns the final paths.
     ///
@@ -117,14 +127,15 @@ impl Tables {
         let mut written = Vec::with_capacity(self.staged.len());
         for (file, path) in std::mem::take(&mut self.staged) {
             file.persist(&path).map_err(|error| Error::File { path: path.clone(), source: error.error })?;
-            for other in [Format::Csv, Format::Parquet].iter().filter(|format| !self.formats.contains(format))
-            {
-                let stale = path.with_extension(other.extension());
-                if stale.exists() {
-                    std::fs::remove_file(&stale).map_err(|source| Error::File { path: stale, source })?;
-                }
+            for other in Format::ALL.iter().filter(|format| !self.formats.contains(format)) {
+                remove(path.with_extension(other.extension()))?;
             }
             written.push(path);
+        }
+        for table in &self.left_out {
+            for format in Format::ALL {
+                remove(self.folder.join(format!("{table}.{}", format.extension())))?;
+            }
         }
         let synced = File::open(&self.folder).and_then(|folder| folder.sync_all());
         synced.map_err(|source| Error::Folder { path: self.folder.clone(), source })?;
@@ -150,6 +161,14 @@ impl Drop for Tables {
         for folder in &self.created {
             let _ = std::fs::remove_dir(folder); // only if empty
         }
+    }
+}
+
+/// Removes a file of an earlier run, if there is one.
+fn remove(path: PathBuf) -> Result<(), Error> {
+    match std::fs::remove_file(&path) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(Error::File { path, source }),
+        _ => Ok(()),
     }
 }
 

@@ -1,41 +1,123 @@
-//! The spectral norm of a small matrix: its Gram matrix in f64 and a dense symmetric eigensolver.
+//! Dense decompositions in f64: of small matrices by their Gram matrix, and full spectra by a singular value
+//! decomposition.
 
 use faer::{Mat, Side};
 
 use crate::Error;
 use crate::source::{Operator, Source};
+use crate::vectors::dot;
 
 /// Multiplications that a Gram matrix may cost; more is left to Lanczos.
 const MAX_GRAM_COST: usize = 1 << 23;
+/// Shorter side up to which Lanczos has too little room: four blocks.
+const MIN_SIDE: usize = 32;
 
 /// True if the dense way is the short one for this shape.
 pub(crate) fn is_small(rows: usize, columns: usize) -> bool {
     let (short, long) = (rows.min(columns), rows.max(columns));
-    // A Lanczos block has four vectors, and needs as many columns.
-    short <= 4
+    short <= MIN_SIDE
         || short
             .checked_mul(short)
             .and_then(|square| square.checked_mul(long))
             .is_some_and(|cost| cost <= MAX_GRAM_COST)
 }
 
-/// σ₁ of an operator, in the unit of its scale. Work grows with the square of the shorter side.
-pub(crate) fn spectral_norm(source: &Source<'_>, operator: Operator) -> Result<f64, Error> {
-    let gram = if source.a.rows < source.a.columns {
-        gram_of_rows(source, operator)
+/// Singular values of an operator in the unit of its scale.
+#[derive(Clone, Debug)]
+pub(crate) struct Spectrum {
+    /// Value, lower and upper bound; all of them, descending.
+    pub(crate) values: Vec<[f64; 3]>,
+    /// The leading right singular vectors as columns, as many as were asked for.
+    pub(crate) right: Mat<f64>,
+}
+
+/// Rounding of f64 arithmetic relative to ‖M‖²_F, in the eigenvalues of a Gram matrix; or to ‖M‖_F, in singular values.
+pub(crate) fn rounding(source: &Source<'_>) -> f64 {
+    let (rows, columns) = (source.a.rows, source.a.columns);
+    (rows.max(columns) + 10 * rows.min(columns)) as f64 * f64::EPSILON
+}
+
+/// By the Gram matrix of the shorter side: work grows with the square of that, memory too.
+pub(crate) fn by_gram(source: &Source<'_>, operator: Operator, vectors: usize) -> Result<Spectrum, Error> {
+    let wide = source.a.rows < source.a.columns;
+    let gram = if wide { gram_of_rows(source, operator) } else { gram_of_columns(source, operator) };
+    let size = gram.nrows();
+    let trace: f64 = (0..size).map(|i| gram[(i, i)]).sum();
+    let failed = |_| Error::Eigenvalues { size };
+    let (squares, short) = if vectors > 0 {
+        let eigen = gram.self_adjoint_eigen(Side::Lower).map_err(failed)?;
+        let leading = Mat::from_fn(size, vectors.min(size), |i, j| eigen.U()[(i, size - 1 - j)]);
+        ((0..size).map(|i| eigen.S().column_vector()[size - 1 - i]).collect(), leading)
     } else {
-        gram_of_columns(source, operator)
+        let mut squares = gram.self_adjoint_eigenvalues(Side::Lower).map_err(failed)?;
+        squares.reverse();
+        (squares, Mat::new())
     };
-    let eigenvalues = eigenvalues(&gram)?;
-    Ok(eigenvalues.last().copied().unwrap_or(0.0).max(0.0).sqrt())
+    let error = rounding(source) * trace;
+    let values: Vec<[f64; 3]> = squares
+        .into_iter()
+        .map(|square: f64| {
+            [square, square - error, square + error].map(|square| square.clamp(0.0, trace + error).sqrt())
+        })
+        .collect();
+    let right = if wide { right_from_left(source, operator, &short, &values) } else { short };
+    Ok(Spectrum { values, right })
 }
 
-/// Eigenvalues of a symmetric matrix, ascending.
-fn eigenvalues(matrix: &Mat<f64>) -> Result<Vec<f64>, Error> {
-    matrix.self_adjoint_eigenvalues(Side::Lower).map_err(|_| Error::Eigenvalues { size: matrix.nrows() })
+/// By a singular value decomposition of the whole matrix in f64, which keeps small singular values exact.
+pub(crate) fn by_decomposition(
+    source: &Source<'_>,
+    operator: Operator,
+    vectors: usize,
+) -> Result<Spectrum, Error> {
+    let (rows, columns) = (source.a.rows, source.a.columns);
+    let mut matrix = Mat::<f64>::zeros(columns, rows); // Mᵀ: a row of M is a column here
+    let mut other = vec![0.0; columns];
+    for row in 0..rows {
+        source.row_f64(operator, row, 0, matrix.col_as_slice_mut(row), &mut other);
+    }
+    let error = rounding(source) * matrix.norm_l2();
+    let (values, right) = if vectors > 0 {
+        let svd = matrix.thin_svd().map_err(|_| Error::SingularValues { rows, columns })?;
+        let values = svd.S().column_vector().iter().copied().collect();
+        (values, svd.U().subcols(0, vectors.min(rows.min(columns))).to_owned())
+    } else {
+        let values = matrix.singular_values().map_err(|_| Error::SingularValues { rows, columns })?;
+        (values, Mat::new())
+    };
+    let values: Vec<f64> = values;
+    let values = values.into_iter().map(|value| [value, (value - error).max(0.0), value + error]).collect();
+    Ok(Spectrum { values, right })
 }
 
-/// MMᵀ, summed over stretches of columns.
+/// V = MᵀUΣ⁻¹; zero for singular values that are.
+fn right_from_left(
+    source: &Source<'_>,
+    operator: Operator,
+    left: &Mat<f64>,
+    values: &[[f64; 3]],
+) -> Mat<f64> {
+    let (rows, columns) = (source.a.rows, source.a.columns);
+    let mut right = Mat::<f64>::zeros(columns, left.ncols());
+    let (mut row, mut other) = (vec![0.0; columns], vec![0.0; columns]);
+    for index in 0..rows {
+        if left.ncols() == 0 {
+            break;
+        }
+        source.row_f64(operator, index, 0, &mut row, &mut other);
+        for (vector, [value, ..]) in values.iter().enumerate().take(left.ncols()) {
+            if *value > 0.0 {
+                let factor = left[(index, vector)] / value;
+                for (sum, entry) in right.col_as_slice_mut(vector).iter_mut().zip(&row) {
+                    *sum += factor * entry;
+                }
+            }
+        }
+    }
+    right
+}
+
+/// MMᵀ, summed over stretches of columns; the lower triangle.
 fn gram_of_rows(source: &Source<'_>, operator: Operator) -> Mat<f64> {
     const STRETCH: usize = 256;
     let (rows, columns) = (source.a.rows, source.a.columns);
@@ -50,8 +132,7 @@ fn gram_of_rows(source: &Source<'_>, operator: Operator) -> Mat<f64> {
         }
         for i in 0..rows {
             for j in 0..=i {
-                let (x, y) = (&values[i * STRETCH..][..STRETCH], &values[j * STRETCH..][..STRETCH]);
-                gram[(i, j)] += x.iter().zip(y).map(|(x, y)| x * y).sum::<f64>();
+                gram[(i, j)] += dot(&values[i * STRETCH..][..STRETCH], &values[j * STRETCH..][..STRETCH]);
             }
         }
     }
@@ -80,8 +161,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fewer_columns_than_a_lanczos_block_are_small_however_many_the_rows() {
-        assert!(is_small(10_000_000, 3) && is_small(4, 10_000_000));
-        assert!(!is_small(10_000_000, 5));
+    fn fewer_columns_than_lanczos_needs_are_small_however_many_the_rows() {
+        assert!(is_small(10_000_000, 3) && is_small(32, 10_000_000));
+        assert!(!is_small(10_000_000, 33));
     }
 }

@@ -35,10 +35,30 @@ pub enum Error {
     /// A tolerance that no computation can meet, or none at all.
     #[error("tolerance {0} is not between 1e-6 and 1")]
     Tolerance(String),
+    /// A failure probability outside its range.
+    #[error("failure probability {0} is not between 0 and 0.5")]
+    FailureProbability(String),
+    /// No read allowed.
+    #[error("at least one pass is needed")]
+    MaxPasses,
+    /// More singular values asked for than are kept.
+    #[error("{given} singular values are more than 64")]
+    TopK {
+        /// How many were asked for.
+        given: usize,
+    },
     /// A small symmetric eigenproblem did not converge. It has finite entries, so this does not happen.
     #[error("the eigenvalues of a {size} × {size} symmetric matrix did not converge")]
     Eigenvalues {
         /// Rows of the eigenproblem.
         size: usize,
+    },
+    /// A dense singular value decomposition did not converge. The matrix is finite, so this does not happen.
+    #[error("the singular values of a {rows} × {columns} matrix did not converge")]
+    SingularValues {
+        /// Rows.
+        rows: usize,
+        /// Columns.
+        columns: usize,
     },
 }

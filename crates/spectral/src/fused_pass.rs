@@ -1,14 +1,13 @@
 //! One read of a pair: Y = MᵀM V for each active operator M among W_a, W_b and ΔW.
 //!
-//! Rows are cut into chunks that depend on the shape alone, each chunk sums in its own memory, and the chunks are
-//! added in order: the result has the same bits on any number of threads.
+//! Rows are cut into chunks that depend on the shape alone, each chunk sums in its own memory, and chunks are added in
+//! the order of a fixed binary tree: the result has the same bits on any number of threads.
 
 use std::ops::Range;
 
-use pulp::{Arch, Simd, WithSimd};
-use rayon::prelude::*;
+use pulp::{Simd, WithSimd};
 
-use crate::kernels::{GROUP, LANES, TILE, Vectors, accumulate, project};
+use crate::kernels::{GROUP, LANES, TILE, Vectors, accumulate, dispatch, project};
 use crate::source::{Operator, PackedRows, Source, Tile};
 
 /// Rows whose products are formed before they are used: they are read again from cache.
@@ -16,11 +15,11 @@ const BLOCK_ROWS: usize = 4 * GROUP;
 /// Bytes of such rows, where that leaves more than one group of them.
 const BLOCK_BYTES: usize = 8 << 20;
 /// Elements of a chunk at least: a smaller matrix is one thread's work.
-const CHUNK_ELEMENTS: usize = 1 << 20;
+const CHUNK_ELEMENTS: usize = 1 << 21;
 /// Chunks of a matrix at most.
 const CHUNKS: usize = 32;
-/// Bytes that the sums of all chunks may take together, where that leaves more than one chunk.
-const PARTIAL_SUMS: usize = 64 << 20;
+/// Rows whose update is summed in f32 before it is added to sums in f64.
+const NARROW_ROWS: usize = 4 * BLOCK_ROWS;
 
 /// A vector's length in memory.
 pub(crate) fn padded(length: usize) -> usize {
@@ -31,10 +30,8 @@ pub(crate) fn padded(length: usize) -> usize {
 
 /// The chunks of rows in which a matrix is summed.
 pub(crate) fn row_chunks(rows: usize, columns: usize) -> Vec<Range<usize>> {
-    let by_size = (rows * columns / CHUNK_ELEMENTS).clamp(1, CHUNKS);
-    // Twelve vectors: three operators with blocks of four.
-    let by_memory = (PARTIAL_SUMS / (12 * size_of::<f32>() * columns.max(1))).max(1);
-    let step = rows.div_ceil(by_size.min(by_memory)).next_multiple_of(BLOCK_ROWS).max(1);
+    let chunks = (rows * columns / CHUNK_ELEMENTS).clamp(1, CHUNKS);
+    let step = rows.div_ceil(chunks).next_multiple_of(BLOCK_ROWS).max(1);
     (0..rows).step_by(step).map(|start| start..(start + step).min(rows)).collect()
 }
 
@@ -45,26 +42,29 @@ fn block_rows(source: &Source<'_>) -> usize {
     (groups * GROUP).clamp(GROUP, BLOCK_ROWS)
 }
 
-/// MᵀM V for every operator and its vectors, as f64, each vector [`padded`].
+/// MᵀM V for every operator and its vectors, each vector [`padded`].
 pub(crate) fn fused_pass(source: &Source<'_>, active: &[(Operator, Vectors<'_>)]) -> Vec<Vec<f64>> {
-    let arch = Arch::new();
-    let partial: Vec<Vec<Vec<f32>>> = row_chunks(source.a.rows, source.a.columns)
-        .into_par_iter()
-        .map(|rows| arch.dispatch(ChunkPass { source, active, rows }))
-        .collect();
-    active
-        .par_iter()
-        .enumerate()
-        .map(|(operator, (_, vectors))| {
-            let mut sums = vec![0f64; vectors.count * vectors.stride];
-            for chunk in &partial {
-                for (sum, part) in sums.iter_mut().zip(&chunk[operator]) {
-                    *sum += f64::from(*part);
-                }
-            }
-            sums
-        })
-        .collect()
+    let chunks = row_chunks(source.a.rows, source.a.columns);
+    sum_chunks(source, active, &chunks)
+}
+
+/// Halves are added when both are there, so that few partial sums exist at any time.
+fn sum_chunks(
+    source: &Source<'_>,
+    active: &[(Operator, Vectors<'_>)],
+    chunks: &[Range<usize>],
+) -> Vec<Vec<f64>> {
+    if chunks.len() <= 1 {
+        let rows = chunks.first().cloned().unwrap_or_default();
+        return dispatch(ChunkPass { source, active, rows });
+    }
+    let (left, right) = chunks.split_at(chunks.len() / 2);
+    let (mut sums, others) =
+        rayon::join(|| sum_chunks(source, active, left), || sum_chunks(source, active, right));
+    for (sum, other) in sums.iter_mut().flatten().zip(others.iter().flatten()) {
+        *sum += other;
+    }
+    sums
 }
 
 struct ChunkPass<'a> {
@@ -74,32 +74,38 @@ struct ChunkPass<'a> {
 }
 
 impl WithSimd for ChunkPass<'_> {
-    type Output = Vec<Vec<f32>>;
+    type Output = Vec<Vec<f64>>;
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> Self::Output {
         let block_rows = block_rows(self.source);
-        let mut outputs: Vec<Vec<f32>> =
-            self.active.iter().map(|(_, vectors)| vec![0.0; vectors.count * vectors.stride]).collect();
+        let length = |(_, vectors): &(Operator, Vectors<'_>)| vectors.count * vectors.stride;
+        let mut outputs: Vec<Vec<f32>> = self.active.iter().map(|active| vec![0.0; length(active)]).collect();
+        let mut sums: Vec<Vec<f64>> = self.active.iter().map(|active| vec![0.0; length(active)]).collect();
         let mut products: Vec<Vec<f64>> =
             self.active.iter().map(|(_, vectors)| vec![0.0; block_rows * vectors.count]).collect();
         let mut weights: Vec<f32> = Vec::new();
+        let mut narrow_rows = 0;
         let mut tile = Tile::new();
         let mut packed = PackedRows::new(self.source, block_rows);
-        let wants = |other| self.active.iter().any(|(operator, _)| *operator != other);
-        let wanted = [wants(Operator::B), wants(Operator::A)];
+        let mut wanted = [false; 3];
+        for (operator, _) in self.active {
+            wanted[*operator as usize] = true;
+        }
+        let [wants_a, wants_b, wants_delta] = wanted;
         for first in self.rows.clone().step_by(block_rows) {
             let rows = first..(first + block_rows).min(self.rows.end);
-            packed.read(self.source, rows.clone(), wanted);
+            packed.read(self.source, rows.clone(), [wants_a || wants_delta, wants_b || wants_delta]);
             for products in &mut products {
                 products.fill(0.0);
             }
             for columns in tiles(self.source.a.columns) {
                 let source = packed.tile(self.source, rows.len(), &columns);
                 for (index, group) in groups(rows.len()) {
-                    tile.move_to(columns.len().next_multiple_of(LANES));
+                    let width = columns.len().next_multiple_of(LANES);
+                    tile.read(simd, &source, &group, width, wanted);
                     for ((operator, vectors), products) in self.active.iter().zip(&mut products) {
-                        let rows = tile.rows(simd, &source, *operator, &group);
+                        let rows = tile.rows(*operator);
                         let at = index * GROUP * vectors.count;
                         let products = &mut products[at..at + GROUP * vectors.count];
                         project(simd, &rows, *vectors, columns.start, products);
@@ -109,11 +115,12 @@ impl WithSimd for ChunkPass<'_> {
             for columns in tiles(self.source.a.columns) {
                 let source = packed.tile(self.source, rows.len(), &columns);
                 for (index, group) in groups(rows.len()) {
-                    tile.move_to(columns.len().next_multiple_of(LANES));
+                    let width = columns.len().next_multiple_of(LANES);
+                    tile.read(simd, &source, &group, width, wanted);
                     for (((operator, vectors), products), output) in
                         self.active.iter().zip(&products).zip(&mut outputs)
                     {
-                        let rows = tile.rows(simd, &source, *operator, &group);
+                        let rows = tile.rows(*operator);
                         let at = index * GROUP * vectors.count;
                         weights.clear();
                         weights.extend(
@@ -123,8 +130,33 @@ impl WithSimd for ChunkPass<'_> {
                     }
                 }
             }
+            narrow_rows += rows.len();
+            if narrow_rows >= NARROW_ROWS || rows.end == self.rows.end {
+                narrow_rows = 0;
+                simd.vectorize(Flush { outputs: &mut outputs, sums: &mut sums });
+            }
         }
-        outputs
+        sums
+    }
+}
+
+/// Moves sums in f32 to those in f64.
+struct Flush<'a> {
+    outputs: &'a mut [Vec<f32>],
+    sums: &'a mut [Vec<f64>],
+}
+
+impl WithSimd for Flush<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        for (outputs, sums) in self.outputs.iter_mut().zip(self.sums) {
+            for (sum, output) in sums.iter_mut().zip(outputs) {
+                *sum += f64::from(*output);
+                *output = 0.0;
+            }
+        }
     }
 }
 
@@ -139,7 +171,7 @@ fn groups(rows: usize) -> impl Iterator<Item = (usize, Range<usize>)> {
 /// Takes the part of `vectors` that lies in the span of orthonormal `basis` vectors out of them, and returns what it
 /// was: basis × vectors, in f64.
 pub(crate) fn project_out(basis: Vectors<'_>, vectors: &mut [f32], count: usize) -> Vec<f64> {
-    Arch::new().dispatch(ProjectOut { basis, vectors, count })
+    dispatch(ProjectOut { basis, vectors, count })
 }
 
 struct ProjectOut<'a> {

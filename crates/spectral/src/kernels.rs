@@ -1,16 +1,26 @@
 //! The two inner loops: rows times a few vectors, and the vectors' update by the rows. SIMD by `pulp`, chosen at run
 //! time; f32 products, summed in f32 over one tile and in f64 over tiles.
+//!
+//! Sums (or weights) of a few rows times a few vectors stay in registers: 3 × 4 where there are sixteen, 6 × 4 where there
+//! are thirty-two (AVX-512, NEON).
 
-use pulp::Simd;
+use pulp::{Arch, Scalar256b, Simd, WithSimd};
 
-/// Rows handled together: twice the rows that keep a dot kernel's sums in sixteen registers.
+/// Rows handled together.
 pub(crate) const GROUP: usize = 6;
 /// Columns handled together: a group's rows and the vectors beside them stay in the first-level cache.
 pub(crate) const TILE: usize = 512;
 /// Vectors are padded with zeros to a multiple of the widest SIMD register, in f32.
 pub(crate) const LANES: usize = 16;
 
-const DOT_ROWS: usize = GROUP / 2;
+/// Runs an operation with the widest instruction set of this machine. Where it has none that is known, with registers of
+/// eight lanes that the compiler spells out: a single lane would add all products of a tile to one sum.
+pub(crate) fn dispatch<O: WithSimd>(operation: O) -> O::Output {
+    match Arch::new() {
+        Arch::Scalar => operation.with_simd(Scalar256b),
+        arch => arch.dispatch(operation),
+    }
+}
 
 /// Some row vectors of one length, stored one after another.
 #[derive(Clone, Copy)]
@@ -40,32 +50,35 @@ pub(crate) fn project<S: Simd>(
     sums: &mut [f64],
 ) {
     let width = rows[0].len();
-    for first_row in [0, DOT_ROWS] {
-        let rows = [rows[first_row], rows[first_row + 1], rows[first_row + 2]];
-        let mut vector = 0;
-        while vector + 4 <= vectors.count {
-            let mut four = [vectors.part(vector, start, width); 4];
-            for (k, part) in four.iter_mut().enumerate() {
-                *part = vectors.part(vector + k, start, width);
-            }
-            add(sums, vectors.count, first_row, vector, dots::<S, 4>(simd, rows, four));
-            vector += 4;
+    let mut vector = 0;
+    while vector + 4 <= vectors.count {
+        let mut four = [vectors.part(vector, start, width); 4];
+        for (k, part) in four.iter_mut().enumerate() {
+            *part = vectors.part(vector + k, start, width);
         }
-        while vector < vectors.count {
-            let one = [vectors.part(vector, start, width)];
-            add(sums, vectors.count, first_row, vector, dots::<S, 1>(simd, rows, one));
-            vector += 1;
+        if S::REGISTER_COUNT >= 32 {
+            add(sums, vectors.count, 0, vector, dots(simd, *rows, four));
+        } else {
+            let [a, b, c, d, e, f] = *rows;
+            add(sums, vectors.count, 0, vector, dots(simd, [a, b, c], four));
+            add(sums, vectors.count, 3, vector, dots(simd, [d, e, f], four));
         }
+        vector += 4;
+    }
+    while vector < vectors.count {
+        let one = [vectors.part(vector, start, width)];
+        add(sums, vectors.count, 0, vector, dots(simd, *rows, one));
+        vector += 1;
     }
 }
 
 #[inline(always)]
-fn add<const K: usize>(
+fn add<const R: usize, const K: usize>(
     sums: &mut [f64],
     count: usize,
     first_row: usize,
     vector: usize,
-    dots: [[f32; K]; DOT_ROWS],
+    dots: [[f32; K]; R],
 ) {
     for (row, dots) in dots.iter().enumerate() {
         for (sum, dot) in sums[(first_row + row) * count + vector..][..K].iter_mut().zip(dots) {
@@ -75,27 +88,29 @@ fn add<const K: usize>(
 }
 
 #[inline(always)]
-fn dots<S: Simd, const K: usize>(
+fn dots<S: Simd, const R: usize, const K: usize>(
     simd: S,
-    rows: [&[f32]; DOT_ROWS],
+    rows: [&[f32]; R],
     vectors: [&[f32]; K],
-) -> [[f32; K]; DOT_ROWS] {
+) -> [[f32; K]; R] {
     let length = rows[0].len() / S::F32_LANES;
-    let rows = simd_slices::<S, DOT_ROWS>(&rows, length);
+    let rows = simd_slices::<S, R>(&rows, length);
     let vectors = simd_slices::<S, K>(&vectors, length);
-    let mut sums = [[simd.splat_f32s(0.0); K]; DOT_ROWS];
+    let mut sums = [[simd.splat_f32s(0.0); K]; R];
     for at in 0..length {
-        // Three entries, one vector element and twelve sums: sixteen registers.
-        let (first, second, third) = (rows[0][at], rows[1][at], rows[2][at]);
+        let mut entries = [rows[0][at]; R];
+        for row in 1..R {
+            entries[row] = rows[row][at];
+        }
         for k in 0..K {
             let element = vectors[k][at];
-            sums[0][k] = simd.mul_add_e_f32s(first, element, sums[0][k]);
-            sums[1][k] = simd.mul_add_e_f32s(second, element, sums[1][k]);
-            sums[2][k] = simd.mul_add_e_f32s(third, element, sums[2][k]);
+            for row in 0..R {
+                sums[row][k] = simd.mul_add_e_f32s(entries[row], element, sums[row][k]);
+            }
         }
     }
-    let mut dots = [[0.0; K]; DOT_ROWS];
-    for row in 0..DOT_ROWS {
+    let mut dots = [[0.0; K]; R];
+    for row in 0..R {
         for k in 0..K {
             dots[row][k] = simd.reduce_sum_f32s(sums[row][k]);
         }
@@ -126,68 +141,55 @@ pub(crate) fn accumulate<S: Simd>(
 ) {
     let width = rows[0].len();
     let count = weights.len() / GROUP;
-    let mut vectors = outputs.chunks_mut(stride).take(count);
+    let mut outputs = outputs.chunks_mut(stride).take(count);
+    let mut next = || outputs.next().map_or(&mut [][..], |output| &mut output[start..start + width]);
     let mut vector = 0;
-    while let Some(first) = vectors.next() {
-        let first = &mut first[start..start + width];
-        if let Some(second) = vectors.next() {
-            let second = &mut second[start..start + width];
-            update_two(simd, rows, &weights[vector..], count, first, second);
-        } else {
-            update_one(simd, rows, &weights[vector..], count, first);
+    if S::REGISTER_COUNT >= 32 {
+        while vector + 4 <= count {
+            update(simd, rows, &weights[vector..], count, [next(), next(), next(), next()]);
+            vector += 4;
         }
+    }
+    while vector + 2 <= count {
+        update(simd, rows, &weights[vector..], count, [next(), next()]);
         vector += 2;
     }
-}
-
-/// The weights of one vector in registers; those of its rows stand `count` apart.
-#[inline(always)]
-fn splat_weights<S: Simd>(simd: S, weights: &[f32], count: usize) -> [S::f32s; GROUP] {
-    let mut splat = [simd.splat_f32s(0.0); GROUP];
-    for (splat, weight) in splat.iter_mut().zip(weights.iter().step_by(count)) {
-        *splat = simd.splat_f32s(*weight);
+    if vector < count {
+        update(simd, rows, &weights[vector..], count, [next()]);
     }
-    splat
 }
 
+/// The weights of a row for the vectors stand side by side; those of two rows `count` apart.
 #[inline(always)]
-fn update_two<S: Simd>(
+fn update<S: Simd, const K: usize>(
     simd: S,
     rows: &[&[f32]; GROUP],
     weights: &[f32],
     count: usize,
-    first: &mut [f32],
-    second: &mut [f32],
+    outputs: [&mut [f32]; K],
 ) {
     let length = rows[0].len() / S::F32_LANES;
     let rows = simd_slices::<S, GROUP>(rows, length);
-    let first_weights = splat_weights(simd, weights, count);
-    let second_weights = splat_weights(simd, &weights[1..], count);
-    let first = &mut S::as_mut_simd_f32s(first).0[..length];
-    let second = &mut S::as_mut_simd_f32s(second).0[..length];
+    let mut splat = [[simd.splat_f32s(0.0); GROUP]; K];
+    for (k, splat) in splat.iter_mut().enumerate() {
+        for (splat, weight) in splat.iter_mut().zip(weights[k..].iter().step_by(count)) {
+            *splat = simd.splat_f32s(*weight);
+        }
+    }
+    let outputs = outputs.map(|output| &mut S::as_mut_simd_f32s(output).0[..length]);
     for at in 0..length {
-        let (mut x, mut y) = (first[at], second[at]);
+        let mut sums = [splat[0][0]; K];
+        for k in 0..K {
+            sums[k] = outputs[k][at];
+        }
         for row in 0..GROUP {
             let entry = rows[row][at];
-            x = simd.mul_add_e_f32s(entry, first_weights[row], x);
-            y = simd.mul_add_e_f32s(entry, second_weights[row], y);
+            for k in 0..K {
+                sums[k] = simd.mul_add_e_f32s(entry, splat[k][row], sums[k]);
+            }
         }
-        first[at] = x;
-        second[at] = y;
-    }
-}
-
-#[inline(always)]
-fn update_one<S: Simd>(simd: S, rows: &[&[f32]; GROUP], weights: &[f32], count: usize, output: &mut [f32]) {
-    let length = rows[0].len() / S::F32_LANES;
-    let rows = simd_slices::<S, GROUP>(rows, length);
-    let weights = splat_weights(simd, weights, count);
-    let output = &mut S::as_mut_simd_f32s(output).0[..length];
-    for at in 0..length {
-        let mut sum = output[at];
-        for row in 0..GROUP {
-            sum = simd.mul_add_e_f32s(rows[row][at], weights[row], sum);
+        for k in 0..K {
+            outputs[k][at] = sums[k];
         }
-        output[at] = sum;
     }
 }

@@ -4,6 +4,7 @@ use crate::fused_pass::{fused_pass, padded};
 use crate::kernels::Vectors;
 use crate::random;
 use crate::source::{Operator, Source};
+use crate::vectors::normalise;
 
 /// σ₁ estimates ‖M v‖ after `iterations` steps v ← MᵀMv / ‖MᵀMv‖ from a random v, in the unit of each operator's
 /// scale. One read a step, one more for the result, all operators together.
@@ -20,7 +21,7 @@ pub(crate) fn spectral_norms(
         .iter()
         .map(|operator| {
             let mut vector = vec![0.0; stride];
-            key.generator(*operator).fill(&mut vector[..source.a.columns]);
+            key.generator(*operator, 0).fill(&mut vector[..source.a.columns]);
             normalise(&mut vector);
             vector.iter().map(|value| *value as f32).collect()
         })
@@ -44,14 +45,4 @@ pub(crate) fn spectral_norms(
         }
     }
     estimates
-}
-
-/// Divides by the Euclidean norm; a zero vector stays as it is.
-fn normalise(vector: &mut [f64]) {
-    let norm = vector.iter().map(|value| value * value).sum::<f64>().sqrt();
-    if norm > 0.0 {
-        for value in vector.iter_mut() {
-            *value /= norm;
-        }
-    }
 }

@@ -14,10 +14,14 @@ pub(crate) struct Key<'a> {
 }
 
 impl Key<'_> {
-    pub(crate) fn generator(self, operator: Operator) -> Gaussian {
+    /// The random vectors of one operator's first, second, … run.
+    pub(crate) fn generator(self, operator: Operator, run: u8) -> Gaussian {
         // FNV-1a: a stable hash, where the standard library's may change from release to release.
-        let hash =
-            self.name.bytes().chain([0, operator as u8]).fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        let hash = self
+            .name
+            .bytes()
+            .chain([0, operator as u8 + 3 * run])
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
                 (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
             });
         let mut seed = [0; 32];

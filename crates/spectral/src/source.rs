@@ -18,7 +18,7 @@ pub(crate) enum Operator {
 }
 
 impl Operator {
-    /// In the order in which a tile is prepared: ΔW takes the place of A's tile.
+    /// All of them, in the order of their indices.
     pub(crate) const ALL: [Self; 3] = [Self::A, Self::B, Self::Delta];
 }
 
@@ -30,7 +30,7 @@ pub(crate) enum Difference {
 }
 
 /// A pair of matrices and the powers of two that bring each operator's largest entry near 1.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Source<'a> {
     pub(crate) a: Matrix<'a>,
     pub(crate) b: Matrix<'a>,
@@ -150,68 +150,43 @@ impl PackedRows {
     }
 }
 
-/// A group of rows within one tile, as f32.
+/// A group of rows of each operator within one tile, as f32.
 pub(crate) struct Tile {
-    /// A's rows, then ΔW's in their place.
-    first: Vec<f32>,
-    second: Vec<f32>,
+    /// Indices are those of [`Operator`].
+    rows: [Vec<f32>; 3],
     width: usize,
-    has_a: bool,
-    has_b: bool,
     wide: [Vec<f64>; 2],
 }
 
 impl Tile {
     pub(crate) fn new() -> Self {
-        let zeros = vec![0.0; GROUP * TILE];
-        Self {
-            first: zeros.clone(),
-            second: zeros,
-            width: 0,
-            has_a: false,
-            has_b: false,
-            wide: [vec![0.0; TILE], vec![0.0; TILE]],
-        }
+        let zeros = || vec![0.0; GROUP * TILE];
+        Self { rows: [zeros(), zeros(), zeros()], width: 0, wide: [vec![0.0; TILE], vec![0.0; TILE]] }
     }
 
-    /// Turns to another place; `width` is the tile's padded width.
+    /// Reads a group of rows of a [`PackedRows::tile`] for the operators wanted. `width` is the tile's padded width;
+    /// rows and columns beyond the tile are zero.
     #[inline(always)]
-    pub(crate) fn move_to(&mut self, width: usize) {
-        (self.width, self.has_a, self.has_b) = (width, false, false);
-    }
-
-    /// Rows of an operator of a [`PackedRows::tile`]; operators must be asked for in the order of [`Operator::ALL`].
-    /// Rows and columns beyond the tile are zero.
-    #[inline(always)]
-    pub(crate) fn rows<S: Simd>(
+    pub(crate) fn read<S: Simd>(
         &mut self,
         simd: S,
         source: &Source<'_>,
-        operator: Operator,
         rows: &Range<usize>,
-    ) -> [&[f32]; GROUP] {
-        let width = self.width;
-        let columns = source.a.columns;
+        width: usize,
+        wanted: [bool; 3],
+    ) {
+        self.width = width;
         if source.is_plain() {
-            if !self.has_a && operator != Operator::B {
-                simd.vectorize(Widen { matrix: &source.a, rows, width, out: &mut self.first });
-                self.has_a = true;
-            }
-            if !self.has_b && operator != Operator::A {
-                simd.vectorize(Widen { matrix: &source.b, rows, width, out: &mut self.second });
-                self.has_b = true;
-            }
-            if operator == Operator::Delta {
-                for (a, b) in self.first[..GROUP * width].iter_mut().zip(&self.second) {
-                    *a = *b - *a;
-                }
-            }
-        } else {
-            let [wide, other] = &mut self.wide;
-            let buffer = if operator == Operator::B { &mut self.second } else { &mut self.first };
+            simd.vectorize(Widen { source, rows, width, wanted, out: &mut self.rows });
+            return;
+        }
+        let columns = source.a.columns;
+        for operator in Operator::ALL.into_iter().filter(|operator| wanted[*operator as usize]) {
+            let buffer = &mut self.rows[operator as usize];
             for (index, out) in buffer.chunks_mut(width).take(GROUP).enumerate() {
                 out.fill(0.0);
                 if index < rows.len() {
+                    let [wide, other] = &mut self.wide;
                     let (wide, other) = (&mut wide[..columns], &mut other[..columns]);
                     source.row_f64(operator, rows.start + index, 0, wide, other);
                     for (narrow, wide) in out.iter_mut().zip(wide) {
@@ -220,21 +195,27 @@ impl Tile {
                 }
             }
         }
-        let buffer = if operator == Operator::B { &self.second } else { &self.first };
-        let mut tile: [&[f32]; GROUP] = [&[]; GROUP];
-        for (row, out) in tile.iter_mut().enumerate() {
-            *out = &buffer[row * width..(row + 1) * width];
+    }
+
+    /// The rows last read.
+    #[inline(always)]
+    pub(crate) fn rows(&self, operator: Operator) -> [&[f32]; GROUP] {
+        let buffer = &self.rows[operator as usize];
+        let mut rows: [&[f32]; GROUP] = [&[]; GROUP];
+        for (row, out) in rows.iter_mut().enumerate() {
+            *out = &buffer[row * self.width..(row + 1) * self.width];
         }
-        tile
+        rows
     }
 }
 
-/// Widens a group of rows; compiled once for each instruction set.
+/// Widens a group of rows and subtracts them; compiled once for each instruction set.
 struct Widen<'a> {
-    matrix: &'a Matrix<'a>,
+    source: &'a Source<'a>,
     rows: &'a Range<usize>,
     width: usize,
-    out: &'a mut [f32],
+    wanted: [bool; 3],
+    out: &'a mut [Vec<f32>; 3],
 }
 
 impl WithSimd for Widen<'_> {
@@ -242,13 +223,37 @@ impl WithSimd for Widen<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        for (index, out) in self.out.chunks_mut(self.width).take(GROUP).enumerate() {
-            let (inside, padding) = out.split_at_mut(self.matrix.columns);
-            if index < self.rows.len() {
-                widen::to_f32(self.matrix, self.rows.start + index, 0, inside);
-                padding.fill(0.0);
-            } else {
-                out.fill(0.0);
+        let Self { source, rows, width, wanted, out } = self;
+        let columns = source.a.columns;
+        let [a, b, delta] = out;
+        let [wants_a, wants_b, wants_delta] = wanted;
+        for index in 0..GROUP {
+            let place = index * width..(index + 1) * width;
+            let (a, b, delta) = (&mut a[place.clone()], &mut b[place.clone()], &mut delta[place]);
+            if index >= rows.len() {
+                a.fill(0.0);
+                b.fill(0.0);
+                delta.fill(0.0);
+                continue;
+            }
+            for row in [&mut *a, &mut *b, &mut *delta] {
+                row[columns..].fill(0.0);
+            }
+            let (a, b, delta) = (&mut a[..columns], &mut b[..columns], &mut delta[..columns]);
+            let row = rows.start + index;
+            match (wants_delta, wants_b) {
+                (false, false) => widen::to_f32(&source.a, row, 0, a),
+                (false, true) => {
+                    if wants_a {
+                        widen::to_f32(&source.a, row, 0, a);
+                    }
+                    widen::to_f32(&source.b, row, 0, b);
+                }
+                (true, false) => widen::with_difference(&source.a, &source.b, row, a, delta),
+                (true, true) => {
+                    widen::with_difference(&source.a, &source.b, row, a, delta);
+                    widen::to_f32(&source.b, row, 0, b);
+                }
             }
         }
     }

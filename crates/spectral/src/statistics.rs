@@ -2,10 +2,11 @@
 
 use std::ops::Range;
 
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use crate::fused_pass::row_chunks;
+use crate::kernels::dispatch;
 use crate::matrix::Matrix;
 use crate::source::{Difference, Source, scale};
 use crate::widen;
@@ -48,7 +49,7 @@ pub(crate) fn read<'a>(a: Matrix<'a>, b: Matrix<'a>) -> Result<(Statistics, Sour
     let difference = if wide { Difference::F64 } else { Difference::F32 };
     let mut source = Source { a, b, difference, exponents: [0; 3] };
     if a.dtype.fits_f32() && b.dtype.fits_f32() {
-        let sums = sum_chunks(&source, |rows| Arch::new().dispatch(NarrowSums { source: &source, rows }));
+        let sums = sum_chunks(&source, |rows| dispatch(NarrowSums { source: &source, rows }));
         // Squares of f32 neither overflow nor vanish in f64, so a sum that is not finite has an entry that is not.
         if sums.squares.iter().all(|sum| sum.is_finite()) {
             source.exponents = sums.largest.map(exponent_for);

@@ -1,78 +1,115 @@
 //! Everything this crate tells of a pair of matrices.
 
 use crate::Error;
-use crate::dense;
-use crate::fused_pass::fused_pass;
-use crate::lanczos::{Estimate, Lanczos};
 use crate::matrix::Matrix;
-use crate::power;
+use crate::options::Options;
+use crate::quadrature::Estimate;
 use crate::random::Key;
-use crate::source::{Operator, Source, scale};
-use crate::statistics::{self, NonFinite, Statistics};
+use crate::source::{Operator, scale};
+use crate::spectra::{self, Spectra, Spectrum, Stop};
+use crate::statistics::{self, NonFinite};
 
-/// How spectral norms are computed.
+/// Bounds of a number. For a spectral norm they hold but for the failure probability asked for
+/// ([`crate::Certification`]), given the allowance for f32 rounding.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Method {
-    /// Block Lanczos until the estimated relative error of σ₁ is at most `tolerance` (1e-6 to 1).
-    Lanczos {
-        /// Relative error of σ₁.
-        tolerance: f64,
-    },
-    /// A fixed number of power iterations, as the Python scripts ran them: an estimate from below, with no word on
-    /// its error. For comparison with their results.
-    PowerIteration {
-        /// Steps v ← MᵀMv / ‖MᵀMv‖.
-        iterations: u32,
-    },
+pub struct Interval {
+    /// At most the truth.
+    pub lower: f64,
+    /// At least the truth.
+    pub upper: f64,
 }
 
-/// Settings of [`summarize_pair`].
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Options {
-    /// How spectral norms are computed.
-    pub method: Method,
-    /// Seed of the start vectors, together with the matrix's name.
-    pub seed: u64,
-}
-
-impl Default for Options {
-    /// Lanczos to 1e-4, seed 0.
-    fn default() -> Self {
-        Self { method: Method::Lanczos { tolerance: 1e-4 }, seed: 0 }
+impl Interval {
+    /// The middle.
+    #[must_use]
+    pub const fn midpoint(self) -> f64 {
+        f64::midpoint(self.lower, self.upper)
     }
-}
 
-impl Options {
-    /// Checks the settings, as [`summarize_pair`] does.
-    ///
-    /// # Errors
-    /// [`Error::Tolerance`].
-    pub fn check(&self) -> Result<(), Error> {
-        match self.method {
-            Method::Lanczos { tolerance } if !(1e-6..=1.0).contains(&tolerance) => {
-                Err(Error::Tolerance(tolerance.to_string()))
-            }
-            _ => Ok(()),
+    /// upper / lower − 1; `None` if that is not defined, 0 for a zero.
+    #[must_use]
+    pub fn relative_width(self) -> Option<f64> {
+        if self.upper == 0.0 {
+            return Some(0.0);
         }
+        (self.lower > 0.0).then(|| self.upper / self.lower - 1.0)
+    }
+
+    /// True if the number lies within.
+    #[must_use]
+    pub fn contains(self, number: f64) -> bool {
+        self.lower <= number && number <= self.upper
     }
 }
 
-/// Norms of one matrix.
+/// One singular value.
 #[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SingularValue {
+    /// The Ritz value, from below; or the value of a dense decomposition.
+    pub value: f64,
+    /// Bounds of the singular value of this index, counted from the largest.
+    pub interval: Interval,
+}
+
+/// What only all singular values together tell.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct FullSpectrum {
+    /// Σσᵢ
+    pub nuclear_norm: f64,
+    /// Fewest singular values whose squares sum to 99 % of ‖M‖²_F; 0 for a zero matrix.
+    pub empirical_rank: usize,
+    /// Index, from 1, of the singular value farthest below the straight line from the first to the last: the elbow of
+    /// the curve. `None` if all are equal.
+    pub elbow_index: Option<usize>,
+}
+
+/// Norms and ranks of one matrix. What was not asked for is `None`.
+#[derive(Clone, Debug, PartialEq)]
 pub struct MatrixSummary {
     /// ‖M‖ in the Frobenius norm.
     pub frobenius: f64,
-    /// σ₁(M), the spectral norm.
-    pub spectral: f64,
-    /// ‖M‖²_F / σ₁², at least 1; `None` for a zero matrix.
+    /// σ₁(M), the spectral norm: the midpoint of its interval, or the estimate of
+    /// [`crate::Method::PowerIteration`].
+    pub spectral: Option<f64>,
+    /// Bounds of σ₁; `None` for an estimate.
+    pub spectral_interval: Option<Interval>,
+    /// ‖M‖²_F / σ₁², at least 1, the midpoint of its interval; `None` for a zero matrix.
     pub stable_rank: Option<f64>,
-    /// Relative error of σ₁, estimated from residuals; `None` where σ₁ comes from a dense decomposition or from a
-    /// closed form, and where nothing was estimated ([`Method::PowerIteration`]).
-    pub relative_error: Option<f64>,
+    /// Bounds of the stable rank.
+    pub stable_rank_interval: Option<Interval>,
+    /// Why the computation of σ₁ stopped; `None` for an estimate.
+    pub stop: Option<Stop>,
+    /// (Σσ²)² / Σσ⁴, 1 to the rank; `None` for a zero matrix.
+    pub participation_ratio: Option<Estimate>,
+    /// exp(−Σ pᵢ ln pᵢ) with pᵢ = σᵢ² / Σσ², 1 to the rank; `None` for a zero matrix.
+    pub entropy_effective_rank: Option<Estimate>,
+    /// The largest [`Options::top_k`] singular values, descending; all of them where the full spectrum was computed.
+    pub singular_values: Vec<SingularValue>,
+    /// Where the full spectrum was computed.
+    pub full_spectrum: Option<FullSpectrum>,
+}
+
+impl MatrixSummary {
+    /// Bounds of the share of ‖M‖²_F in the largest `count` singular values; `None` if not so many were kept, or for a
+    /// zero matrix.
+    #[must_use]
+    pub fn energy_share(&self, count: usize) -> Option<Interval> {
+        if self.frobenius == 0.0 || count == 0 || self.singular_values.len() < count {
+            return None;
+        }
+        let share = |bound: fn(&SingularValue) -> f64| {
+            let values = self.singular_values[..count].iter();
+            values.map(|value| (bound(value) / self.frobenius).powi(2)).sum::<f64>().min(1.0)
+        };
+        Some(Interval {
+            lower: share(|value| value.interval.lower),
+            upper: share(|value| value.interval.upper),
+        })
+    }
 }
 
 /// A pair of matrices of one shape: A, B and ΔW = B − A.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct PairSummary {
     /// A.
     pub a: MatrixSummary,
@@ -92,15 +129,18 @@ pub struct PairSummary {
     pub delta_abs_max: f64,
     /// Entries of ΔW that are not zero.
     pub changed: u64,
+    /// Mean squared cosine of the principal angles between the spans of the [`Options::top_k`] leading right singular
+    /// vectors of A and of B: 1 for the same subspace, about k / columns for unrelated ones. The error is a bound.
+    pub top_overlap: Option<Estimate>,
     /// Reads of the pair's data.
     pub passes: u32,
 }
 
 /// The result of [`summarize_pair`].
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
     /// All entries of both matrices are finite.
-    Finite(PairSummary),
+    Finite(Box<PairSummary>),
     /// Entries that are no finite numbers: norms are not defined.
     NonFinite {
         /// Of A.
@@ -113,11 +153,11 @@ pub enum Outcome {
 /// Compares two matrices of one shape. `name` keys the random start vectors: the same name, seed and data give the
 /// same bits, on any number of threads.
 ///
-/// Memory: a few vectors of a row's length for each pass, never a copy of a matrix. Work is divided among the threads
-/// of the current rayon pool if the matrices are large.
+/// Memory: 32 bytes times the row's length for each pass and operator, never a copy of a matrix (but for
+/// [`Options::full_spectrum`]). Work is divided among the threads of the current rayon pool if the matrices are large.
 ///
 /// # Errors
-/// [`Error::ShapesDiffer`], [`Error::Tolerance`], [`Error::Eigenvalues`].
+/// [`Error::ShapesDiffer`], those of [`Options::check`], [`Error::Eigenvalues`], [`Error::SingularValues`].
 pub fn summarize_pair(
     a: &Matrix<'_>,
     b: &Matrix<'_>,
@@ -133,132 +173,107 @@ pub fn summarize_pair(
         Err([a, b]) => return Ok(Outcome::NonFinite { a, b }),
     };
     let key = Key { seed: options.seed, name };
-    let Spectra { norms, passes } = spectra(&source, &statistics, key, options.method)?;
-    let of = |operator: Operator| {
-        let frobenius = statistics.frobenius[operator as usize];
-        let Norm { value, relative_error } = norms[operator as usize];
-        let spectral = scale(value, -source.exponent(operator));
-        // The ratio first: squares of 1e200 overflow.
-        let stable_rank = (frobenius > 0.0).then(|| (frobenius / spectral).powi(2).max(1.0));
-        MatrixSummary { frobenius, spectral, stable_rank, relative_error }
+    let Spectra { mut of, overlap, passes } = spectra::spectra(&source, &statistics, key, options)?;
+    let mut summary = |operator: Operator| {
+        let unit = -source.exponent(operator);
+        matrix_summary(statistics.frobenius[operator as usize], of[operator as usize].take(), unit)
     };
-    Ok(Outcome::Finite(PairSummary {
-        a: of(Operator::A),
-        b: of(Operator::B),
-        delta: of(Operator::Delta),
+    Ok(Outcome::Finite(Box::new(PairSummary {
+        a: summary(Operator::A),
+        b: summary(Operator::B),
+        delta: summary(Operator::Delta),
         cosine_similarity: statistics.cosine_similarity,
         delta_mean: statistics.mean,
         delta_standard_deviation: statistics.standard_deviation,
         delta_abs_mean: statistics.abs_mean,
         delta_abs_max: statistics.abs_max,
         changed: statistics.changed,
+        top_overlap: overlap,
         passes: statistics.passes + passes,
-    }))
+    })))
 }
 
-/// σ₁ in the unit of the operator's scale.
-#[derive(Clone, Copy, Default)]
-struct Norm {
-    value: f64,
-    relative_error: Option<f64>,
-}
-
-struct Spectra {
-    norms: [Norm; 3],
-    passes: u32,
-}
-
-fn spectra(
-    source: &Source<'_>,
-    statistics: &Statistics,
-    key: Key<'_>,
-    method: Method,
-) -> Result<Spectra, Error> {
-    let mut norms = [Norm::default(); 3];
-    // A zero matrix has σ₁ = 0; an unchanged B has A's.
-    let unchanged = statistics.changed == 0;
-    let operators: Vec<Operator> = Operator::ALL
-        .into_iter()
-        .filter(|operator| statistics.frobenius[*operator as usize] > 0.0)
-        .filter(|operator| !(unchanged && *operator == Operator::B))
-        .collect();
-    let (rows, columns) = (source.a.rows, source.a.columns);
-    let mut passes = 0;
-    if rows.min(columns) == 1 {
-        // A vector: its only singular value is its length.
-        for operator in operators {
-            let frobenius = statistics.frobenius[operator as usize];
-            norms[operator as usize].value = scale(frobenius, source.exponent(operator));
-        }
-    } else {
-        match method {
-            Method::PowerIteration { iterations } if !operators.is_empty() => {
-                let values = power::spectral_norms(source, &operators, iterations, key);
-                for (operator, value) in operators.iter().zip(values) {
-                    norms[*operator as usize].value = value;
-                }
-                passes = iterations + 1;
-            }
-            Method::PowerIteration { .. } => {}
-            Method::Lanczos { .. } if dense::is_small(rows, columns) => {
-                for operator in &operators {
-                    norms[*operator as usize].value = dense::spectral_norm(source, *operator)?;
-                }
-                passes = u32::from(!operators.is_empty());
-            }
-            Method::Lanczos { tolerance } => {
-                passes = lanczos(source, &operators, key, tolerance, &mut norms)?;
-            }
-        }
+/// From the unit of the operator's scale, 2^−`unit`, to that of the entries.
+fn matrix_summary(frobenius: f64, spectrum: Option<Spectrum>, unit: i32) -> MatrixSummary {
+    let mut summary = MatrixSummary {
+        frobenius,
+        spectral: None,
+        spectral_interval: None,
+        stable_rank: None,
+        stable_rank_interval: None,
+        stop: None,
+        participation_ratio: None,
+        entropy_effective_rank: None,
+        singular_values: Vec::new(),
+        full_spectrum: None,
+    };
+    let Some(spectrum) = spectrum else { return summary };
+    let [lower, upper] = spectrum.norm.map(|bound| scale(bound, unit));
+    let norm = Interval { lower, upper };
+    summary.spectral = Some(norm.midpoint());
+    // The ratio first: squares of 1e200 overflow.
+    let rank = |norm: f64| (frobenius / norm).powi(2).max(1.0);
+    let ranks = (frobenius > 0.0).then(|| Interval { lower: rank(upper), upper: rank(lower) });
+    summary.stable_rank = ranks.map(Interval::midpoint);
+    if spectrum.stop.is_some() {
+        summary.spectral_interval = Some(norm);
+        summary.stable_rank_interval = ranks;
     }
-    if unchanged {
-        norms[Operator::B as usize] = norms[Operator::A as usize];
-    }
-    Ok(Spectra { norms, passes })
+    summary.stop = spectrum.stop;
+    summary.participation_ratio = spectrum.ranks.map(|ranks| ranks.participation_ratio);
+    summary.entropy_effective_rank = spectrum.ranks.map(|ranks| ranks.entropy);
+    let value = |[value, lower, upper]: &[f64; 3]| SingularValue {
+        value: scale(*value, unit),
+        interval: Interval { lower: scale(*lower, unit), upper: scale(*upper, unit) },
+    };
+    summary.singular_values = spectrum.values.iter().map(value).collect();
+    summary.full_spectrum = spectrum.full.then(|| full_spectrum(&summary.singular_values));
+    summary
 }
 
-/// Reads of the pair after which the best estimate so far is taken, with its own, larger error.
-const MAX_PASSES: u32 = 128;
-
-/// Runs all operators side by side, each until it has converged. Returns the reads that it took.
-fn lanczos(
-    source: &Source<'_>,
-    operators: &[Operator],
-    key: Key<'_>,
-    tolerance: f64,
-    norms: &mut [Norm; 3],
-) -> Result<u32, Error> {
-    use rayon::prelude::*;
-
-    let columns = source.a.columns;
-    let mut running: Vec<(Operator, Lanczos)> = operators
-        .par_iter()
-        .map(|operator| (*operator, Lanczos::new(columns, key.generator(*operator))))
-        .collect();
-    let mut passes = 0;
-    while !running.is_empty() {
-        let active: Vec<_> = running.iter().map(|(operator, state)| (*operator, state.newest())).collect();
-        let products = fused_pass(source, &active);
-        passes += 1;
-        let estimates: Vec<Result<Estimate, Error>> = running
-            .par_iter_mut()
-            .zip(&products)
-            .map(|((_, state), product)| state.absorb(product))
-            .collect();
-        let mut remaining = Vec::with_capacity(running.len());
-        for ((operator, state), estimate) in running.into_iter().zip(estimates) {
-            let Estimate { square, relative_error } = estimate?;
-            norms[operator as usize] = Norm { value: square.sqrt(), relative_error: Some(relative_error) };
-            if relative_error > tolerance && state.is_exhausted() {
-                // As many vectors as columns and still unsettled: a matter for the dense solver.
-                let value = dense::spectral_norm(source, operator)?;
-                norms[operator as usize] = Norm { value, relative_error: None };
-                passes += 1;
-            } else if relative_error > tolerance && passes < MAX_PASSES {
-                remaining.push((operator, state));
-            }
-        }
-        running = remaining;
+fn full_spectrum(values: &[SingularValue]) -> FullSpectrum {
+    let values: Vec<f64> = values.iter().map(|value| value.value).collect();
+    let largest = values.first().copied().unwrap_or(0.0);
+    let energy: f64 = values.iter().map(|value| (value / largest).powi(2)).sum();
+    let mut sum = 0.0;
+    let below = values.iter().take_while(|value| {
+        sum += (*value / largest).powi(2);
+        sum < 0.99 * energy
+    });
+    let empirical_rank = if largest > 0.0 { below.count() + 1 } else { 0 };
+    let last = values.last().copied().unwrap_or(0.0);
+    let steps = values.len().saturating_sub(1).max(1) as f64;
+    let depth = |(index, value): (usize, &f64)| {
+        let line = largest + (last - largest) * index as f64 / steps;
+        line - value
+    };
+    let depths = values.iter().enumerate().map(depth).enumerate();
+    let deepest = depths.max_by(|a, b| a.1.total_cmp(&b.1).then(b.0.cmp(&a.0)));
+    FullSpectrum {
+        nuclear_norm: values.iter().sum(),
+        empirical_rank,
+        elbow_index: deepest.filter(|_| largest > last).map(|(index, _)| index + 1),
     }
-    Ok(passes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(values: &[f64]) -> FullSpectrum {
+        let singular = |value: &f64| SingularValue {
+            value: *value,
+            interval: Interval { lower: *value, upper: *value },
+        };
+        full_spectrum(&values.iter().map(singular).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn what_all_singular_values_tell() {
+        let found = of(&[10.0, 9.0, 1.0, 0.5, 0.0]);
+        assert_eq!((found.nuclear_norm, found.empirical_rank, found.elbow_index), (20.5, 2, Some(3)));
+        assert_eq!(of(&[2.0, 2.0]).elbow_index, None);
+        assert_eq!((of(&[0.0, 0.0]).empirical_rank, of(&[]).empirical_rank), (0, 0));
+        assert_eq!(of(&[1e-200, 1e-200]).empirical_rank, 2);
+    }
 }

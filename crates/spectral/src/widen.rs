@@ -46,6 +46,47 @@ pub(crate) fn to_f32(matrix: &Matrix<'_>, row: usize, start: usize, out: &mut [f
     }
 }
 
+/// Widens a row of A, and subtracts it from that of B.
+#[inline(always)]
+pub(crate) fn with_difference(
+    a: &Matrix<'_>,
+    b: &Matrix<'_>,
+    row: usize,
+    out: &mut [f32],
+    difference: &mut [f32],
+) {
+    // One loop for the dtypes of weights; two for all else.
+    macro_rules! both {
+        ($size:literal, $bytes:ident => $value:expr) => {{
+            let bytes = out.len() * $size;
+            let first = &a.bytes[row * a.row_stride * $size..][..bytes];
+            let second = &b.bytes[row * b.row_stride * $size..][..bytes];
+            let stored = first.as_chunks::<$size>().0.iter().zip(second.as_chunks::<$size>().0);
+            for ((out, difference), (first, second)) in out.iter_mut().zip(difference).zip(stored) {
+                let $bytes = *first;
+                let a = $value;
+                let $bytes = *second;
+                *out = a;
+                *difference = $value - a;
+            }
+        }};
+    }
+    match (a.dtype, b.dtype) {
+        _ if a.column_stride != 1 || b.column_stride != 1 => {}
+        (Dtype::Bf16, Dtype::Bf16) => {
+            return both!(2, bytes => f32::from_bits((u16::from_le_bytes(bytes) as u32) << 16));
+        }
+        (Dtype::F16, Dtype::F16) => return both!(2, bytes => f16_to_f32(u16::from_le_bytes(bytes))),
+        (Dtype::F32, Dtype::F32) => return both!(4, bytes => f32::from_le_bytes(bytes)),
+        _ => {}
+    }
+    to_f32(a, row, 0, out);
+    to_f32(b, row, 0, difference);
+    for (difference, a) in difference.iter_mut().zip(out) {
+        *difference -= *a;
+    }
+}
+
 /// Widens elements `start..start + out.len()` of a row to f64; exact but for i64 beyond 2⁵³.
 pub(crate) fn to_f64(matrix: &Matrix<'_>, row: usize, start: usize, out: &mut [f64]) {
     match matrix.dtype {
