@@ -148,16 +148,13 @@ fn by_products_are_there_when_asked_for() {
     options.numerics.full_spectrum = true;
     let full = run(&options);
     for ((row, top), plain) in full.matrices.iter().zip(&top.matrices).zip(&plain.matrices) {
-        for (columns, top, frobenius) in
-            [(&row.delta, &top.delta, row.delta_frobenius), (&row.a, &top.a, row.a_frobenius)]
+        for (operator, columns, top, frobenius) in
+            [("dW", &row.delta, &top.delta, row.delta_frobenius), ("W", &row.a, &top.a, row.a_frobenius)]
         {
             let values: Vec<_> = full
                 .singular_values
                 .iter()
-                .filter(|value| {
-                    value.name == row.name && (value.operator == "dW") == std::ptr::eq(columns, &row.delta)
-                })
-                .filter(|value| value.operator != "Wb")
+                .filter(|value| value.name == row.name && value.operator == operator)
                 .collect();
             assert_eq!(values.len() as u64, row.rows.min(row.columns), "{}", row.name);
             assert!(values.iter().zip(1..).all(|(value, index)| value.index == index));

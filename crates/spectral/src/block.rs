@@ -127,28 +127,33 @@ pub(crate) fn solve_lower_transposed<const B: usize>(c: &Block<B>, x: &Block<B>)
     out
 }
 
-/// An upper bound of the largest eigenvalue of a positive semidefinite block, at most 0.06 % too high:
-/// λ₁ ≤ tr(Sᵖ)^(1/p) ≤ B^(1/p) λ₁, with p = 4096 by repeated squaring.
+/// An upper bound of the largest eigenvalue of a positive semidefinite block, at most 0.9 % too high for B = 8, and
+/// nearly exact where one eigenvalue stands out: λ₁ ≤ tr(Sᵖ)^(1/p) ≤ B^(1/p) λ₁, with p up to 256 by repeated squaring.
 pub(crate) fn largest_eigenvalue_bound<const B: usize>(s: &Block<B>) -> f64 {
-    const SQUARINGS: i32 = 12;
-    let trace = |block: &Block<B>| (0..B).map(|i| block[i][i]).sum::<f64>();
+    const SQUARINGS: i32 = 8;
     let mut power = *s;
-    let mut logarithm = 0.0;
+    let mut bound = 1.0;
+    let mut root = 1.0;
     for step in 0..=SQUARINGS {
-        let size = trace(&power);
+        let size: f64 = (0..B).map(|i| power[i][i]).sum();
         if !(size > 0.0 && size.is_finite()) {
             return if size == 0.0 { 0.0 } else { f64::INFINITY };
         }
-        // Sᵖ, with p = 2^step, is size · power from here on.
-        logarithm += size.ln() / f64::from(1 << step);
-        if step < SQUARINGS {
-            for entry in power.iter_mut().flatten() {
-                *entry /= size;
-            }
-            power = gram(&power);
+        // Sᵖ, with p = 2^step, is boundᵖ · power; from here on power has trace 1.
+        bound *= if step == 0 { size } else { size.powf(root) };
+        // One eigenvalue is all that is left of the trace.
+        if step == SQUARINGS || (step > 0 && size > 1.0 - 1e-9) {
+            break;
         }
+        root *= 0.5;
+        let inverse = 1.0 / size;
+        for entry in power.iter_mut().flatten() {
+            *entry *= inverse;
+        }
+        power = gram(&power);
     }
-    logarithm.exp()
+    // Rounding of up to eight squarings.
+    bound * (1.0 + 1e-14)
 }
 
 #[cfg(test)]
@@ -190,11 +195,11 @@ mod tests {
             let matrix = faer::Mat::from_fn(5, 5, |i, j| s[i][j]);
             let exact = matrix.self_adjoint_eigenvalues(faer::Side::Lower).unwrap()[4];
             let bound = largest_eigenvalue_bound(&s);
-            assert!(bound >= exact * (1.0 - 1e-13) && bound <= exact * 1.0006, "{bound} for {exact}");
+            assert!(bound >= exact * (1.0 - 1e-13) && bound <= exact * 1.007, "{bound} for {exact}");
         }
         for scale in [0.0, 1e-200, 1e150] {
             let bound = largest_eigenvalue_bound(&diagonal::<5>(scale));
-            assert!(bound >= scale && bound <= scale * 1.0006);
+            assert!(bound >= scale && bound <= scale * 1.007);
         }
     }
 }

@@ -147,6 +147,9 @@ impl<'a, const B: usize> Certificate<'a, B> {
         let size = self.tridiagonal.size() as f64;
         let rho = (self.trace - self.tridiagonal.trace()).max(0.0) + size * self.residual_error;
         let lambda = lambda - 2.0 * self.residual_error;
+        if rho >= lambda {
+            return false;
+        }
         Elimination::new(self.tridiagonal, lambda)
             .is_some_and(|elimination| elimination.clears_border(lambda, rho))
     }

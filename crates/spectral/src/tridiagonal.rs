@@ -35,30 +35,42 @@ impl<const B: usize> Tridiagonal<B> {
         self.alphas.iter().map(|alpha| (0..B).map(|i| alpha[i][i]).sum::<f64>()).sum()
     }
 
-    /// Lower and upper bound of the largest eigenvalue, 1e-13 apart, by bisection: λ is above all eigenvalues exactly
+    /// Lower and upper bound of the largest eigenvalue, 1e-10 apart, by bisection: λ is above all eigenvalues exactly
     /// if λ − T has a Cholesky factor. `below` is a known lower bound.
     pub(crate) fn largest_eigenvalue(&self, below: f64) -> (f64, f64) {
         let newest = self.alphas.last().map_or(0.0, |alpha| (0..B).map(|i| alpha[i][i]).fold(0.0, f64::max));
         let mut lower = below.max(newest).max(f64::MIN_POSITIVE);
         let mut step = lower * 1e-9;
         let mut upper = lower + step;
-        while upper.is_finite() && Elimination::new(self, upper).is_none() {
+        while upper.is_finite() && !self.lies_below(upper) {
             lower = upper;
             step *= 8.0;
             upper += step;
         }
-        while upper - lower > 1e-13 * upper {
+        while upper - lower > 1e-10 * upper {
             let middle = f64::midpoint(lower, upper);
-            if middle <= lower || middle >= upper {
-                break;
-            }
-            if Elimination::new(self, middle).is_some() {
+            if self.lies_below(middle) {
                 upper = middle;
             } else {
                 lower = middle;
             }
         }
         (lower, upper)
+    }
+
+    /// True if λ − T is positive definite.
+    fn lies_below(&self, lambda: f64) -> bool {
+        let mut reach: Option<Block<B>> = None;
+        for (alpha, beta) in self.alphas.iter().zip(&self.betas) {
+            let mut schur = block::diagonal(lambda);
+            block::add(&mut schur, -1.0, alpha);
+            if let Some(reach) = &reach {
+                block::add(&mut schur, -1.0, &block::gram(reach));
+            }
+            let Some(triangle) = block::cholesky(&schur) else { return false };
+            reach = Some(block::solve_lower(&triangle, &block::transpose(beta)));
+        }
+        true
     }
 
     /// All eigenvalues and eigenvectors of T.
@@ -240,8 +252,8 @@ mod tests {
             let ritz = tridiagonal.ritz().unwrap();
             let largest = ritz.values[0];
             let (lower, upper) = tridiagonal.largest_eigenvalue(0.0);
-            assert!(lower <= largest * (1.0 + 1e-14) && upper >= largest * (1.0 - 1e-14));
-            assert!(upper - lower <= 2e-13 * upper);
+            assert!(lower <= largest * (1.0 + 1e-13) && upper >= largest * (1.0 - 1e-13));
+            assert!(upper - lower <= 2e-10 * upper);
             assert!(Elimination::new(&tridiagonal, largest * 0.999).is_none());
             assert!((ritz.values.iter().sum::<f64>() - tridiagonal.trace()).abs() < 1e-12);
 
@@ -252,7 +264,7 @@ mod tests {
                 let top = Mat::from_fn(B, size, |i, j| inverse[(i, j)]);
                 let response = top.singular_values().unwrap()[0];
                 assert!(found.response() >= response * (1.0 - 1e-7));
-                assert!(found.response() <= response * 1.001);
+                assert!(found.response() <= response * 1.005);
 
                 let beta = tridiagonal.betas[steps - 1];
                 let z = Mat::from_fn(size, B, |i, j| {
@@ -272,7 +284,7 @@ mod tests {
                 }
                 let overlap = relative.singular_values().unwrap()[0];
                 assert!(found.overlap() >= overlap * (1.0 - 1e-7));
-                assert!(found.overlap() <= overlap * 1.001);
+                assert!(found.overlap() <= overlap * 1.005);
             }
 
             // The border, against the dense matrix.
