@@ -42,7 +42,7 @@ use crate::tridiagonal::{Elimination, Tridiagonal};
 /// Points of a march at most; beyond them nothing is claimed.
 const MARCH: usize = 1000;
 /// Halvings of the tolerance that an interval is narrowed by where that costs no further read.
-const HALVINGS: i32 = 5;
+const HALVINGS: i32 = 3;
 
 /// √τ: a fixed eigenvector's part in the span of a random block is smaller with probability at most `failure`.
 /// 0 if the dimension is too small for the closed form. B must be even.
@@ -134,7 +134,7 @@ impl<'a, const B: usize> Certificate<'a, B> {
 
     /// A quick test that [`Self::holds_from`] cannot pass without.
     fn may_hold_from(&self, lambda: f64) -> bool {
-        self.deterministic(lambda) || self.excluded(lambda).is_some()
+        self.deterministic(lambda) || self.excluded(lambda, false).is_some()
     }
 
     /// True if λ₁ is at most this λ: for certain, or but for the failure probability.
@@ -157,8 +157,8 @@ impl<'a, const B: usize> Certificate<'a, B> {
     /// Bound P.
     fn march(&self, from: f64) -> bool {
         let mut lambda = from;
-        for _ in 0..MARCH {
-            match self.excluded(lambda) {
+        for step in 0..MARCH {
+            match self.excluded(lambda, step % 3 == 0) {
                 Some(Excluded::AllAbove) => return true,
                 Some(Excluded::Stretch(length)) => lambda += length,
                 None => return false,
@@ -170,8 +170,8 @@ impl<'a, const B: usize> Certificate<'a, B> {
         false
     }
 
-    /// What P excludes from λ on, if it excludes λ.
-    fn excluded(&self, lambda: f64) -> Option<Excluded> {
+    /// What P excludes from λ on, if it excludes λ; all above only if that is looked for.
+    fn excluded(&self, lambda: f64, all_above: bool) -> Option<Excluded> {
         let elimination = Elimination::new(self.tridiagonal, lambda)?;
         let response = elimination.response();
         let left = self.threshold - response * self.residual_error;
@@ -180,7 +180,7 @@ impl<'a, const B: usize> Certificate<'a, B> {
         if left <= 0.0 || distance <= 1e-9 * lambda {
             return None;
         }
-        if elimination.product_bound() <= left {
+        if all_above && elimination.product_bound() <= left {
             return Some(Excluded::AllAbove);
         }
         let overlap = elimination.overlap();
