@@ -33,7 +33,7 @@ enum Kind {
     Flat,
     /// Singular values about i^-½ on both.
     PowerLaw,
-    /// Gaussian W with a change of rank 8.
+    /// The same W with a change of rank 8.
     LowRank,
 }
 
@@ -53,15 +53,18 @@ fn pair(kind: Kind, rows: usize, columns: usize, dtype: Dtype) -> Pair {
         }
         Kind::Flat | Kind::PowerLaw => gaussian(rows * columns),
     };
-    if let Kind::PowerLaw = kind {
-        for values in [&mut a, &mut change] {
-            for (row, values) in values.chunks_mut(columns).enumerate() {
-                let length = (1.0 + row as f32).sqrt();
-                for value in values {
-                    *value /= length;
-                }
+    let shrink = |values: &mut [f32]| {
+        for (row, values) in values.chunks_mut(columns).enumerate() {
+            let length = (1.0 + row as f32).sqrt();
+            for value in values {
+                *value /= length;
             }
         }
+    };
+    match kind {
+        Kind::Flat => {}
+        Kind::PowerLaw => [&mut a, &mut change].into_iter().for_each(|values| shrink(values)),
+        Kind::LowRank => shrink(&mut a),
     }
     for value in &mut a {
         *value *= 0.02;

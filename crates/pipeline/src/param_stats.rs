@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
 
 use rayon::prelude::*;
 use report::{Format, LedgerRow, MatrixRow, SingularValueRow, Tables, ZeroDeltas, per_component, per_layer};
@@ -199,7 +200,7 @@ struct Work<'a> {
 const SMALL: u64 = 8 << 20;
 /// Bytes of small pairs that run side by side.
 const BATCH: u64 = 64 << 20;
-/// Bytes that are read ahead while the pairs before them are computed.
+/// Bytes that are read ahead while the pairs before them are computed, at least; and always one pair.
 const READ_AHEAD: u64 = 256 << 20;
 
 impl<'a> Work<'a> {
@@ -232,19 +233,32 @@ struct Run<'a> {
 
 impl Run<'_> {
     fn compare_all(&self, work: &[Work<'_>]) -> Result<Vec<Outcome>, Error> {
-        let mut outcomes = Vec::with_capacity(work.len());
-        let mut start = 0;
-        while start < work.len() {
-            let end = start + batch_length(&work[start..]);
-            self.read_ahead(&work[end..]);
-            let batch: Vec<Result<Outcome, Error>> =
-                work[start..end].par_iter().map(|work| self.compare(work)).collect();
-            for outcome in batch {
-                outcomes.push(outcome?);
+        // Asking for pages may take as long as reading them, so a thread of its own does it.
+        let (ahead, upcoming) = mpsc::channel::<usize>();
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                let mut asked = 0;
+                for start in upcoming {
+                    asked = self.read_ahead(work, start, asked);
+                }
+            });
+            let mut outcomes = Vec::with_capacity(work.len());
+            let mut start = 0;
+            let _ = ahead.send(start);
+            while start < work.len() {
+                let end = start + batch_length(&work[start..]);
+                // A thread that has ended has nothing left to read.
+                let _ = ahead.send(end);
+                let batch: Vec<Result<Outcome, Error>> =
+                    work[start..end].par_iter().map(|work| self.compare(work)).collect();
+                for outcome in batch {
+                    outcomes.push(outcome?);
+                }
+                start = end;
             }
-            start = end;
-        }
-        Ok(outcomes)
+            drop(ahead);
+            Ok(outcomes)
+        })
     }
 
     fn compare(&self, work: &Work<'_>) -> Result<Outcome, Error> {
@@ -263,16 +277,20 @@ impl Run<'_> {
         Ok(outcome)
     }
 
-    fn read_ahead(&self, work: &[Work<'_>]) {
+    /// Asks for the pairs from `start` on, as far ahead as [`READ_AHEAD`] says, but for those before `asked`. Returns the
+    /// first that was not asked for.
+    fn read_ahead(&self, work: &[Work<'_>], start: usize, asked: usize) -> usize {
         let mut bytes = 0;
-        for work in work {
-            bytes += work.bytes();
-            if bytes > READ_AHEAD {
-                break;
+        let mut next = start;
+        while next < work.len() && bytes < READ_AHEAD {
+            if next >= asked {
+                self.a.will_need(work[next].a);
+                self.b.will_need(work[next].b);
             }
-            self.a.will_need(work.a);
-            self.b.will_need(work.b);
+            bytes += work[next].bytes();
+            next += 1;
         }
+        next.max(asked)
     }
 }
 

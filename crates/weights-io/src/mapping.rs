@@ -78,8 +78,12 @@ impl MappedFile {
 
     /// Asks the system to read a range ahead. Advice only: failure costs speed, not correctness.
     pub fn will_need(&self, range: Range<usize>) {
-        if let (Some(map), false) = (&self.map, range.is_empty()) {
-            let _ = map.advise_range(Advice::WillNeed, range.start, range.len());
+        // Linux reads no more than its read-ahead window for one such advice, 128 KiB unless told otherwise.
+        const PIECE: usize = 128 << 10;
+        if let Some(map) = &self.map {
+            for start in range.clone().step_by(PIECE) {
+                let _ = map.advise_range(Advice::WillNeed, start, PIECE.min(range.end - start));
+            }
         }
     }
 
