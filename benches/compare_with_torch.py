@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 """Times collect-param-stats against torch doing the Python scripts' work, in turn, and prints medians and ratios.
 
-  python3 compare_with_torch.py MODEL_A MODEL_B [--runs 5] [--binary target/release/collect-param-stats]
+  python3 compare_with_torch.py MODEL_A MODEL_B [--runs 5] [--operators delta,a] [--tolerance 1e-4]
+                               [--binary target/release/collect-param-stats]
 
 Needs torch and safetensors. torch's part is what the scripts did: per matrix the Frobenius norm of W_b - W_a and the
 stable ranks of it and of W_a from five power iterations in f32, one tensor of safetensors in memory at a time. The tool
-does more in its time: W_b too, spectral norms to 1e-4, and all other columns. `work` leaves out torch's start-up.
+does more in its time: W_b too unless --operators delta,a leaves it out, certified intervals of relative width 1e-4, and
+all other columns. `work` leaves out torch's start-up.
 """
 import argparse
 import glob
@@ -67,13 +69,16 @@ def main():
     parser.add_argument("model_b")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--binary", default="target/release/collect-param-stats")
+    parser.add_argument("--operators", default="delta,a,b")
+    parser.add_argument("--tolerance", default="1e-4")
     parser.add_argument("--torch-only", action="store_true")
     options = parser.parse_args()
     if options.torch_only:
         return torch_work(options.model_a, options.model_b)
     rows = []
     with tempfile.TemporaryDirectory() as outdir:
-        ours = [options.binary, "--model-a", options.model_a, "--model-b", options.model_b, "--outdir", outdir, "-q"]
+        ours = [options.binary, "--model-a", options.model_a, "--model-b", options.model_b, "--outdir", outdir, "-q",
+                "--operators", options.operators, "--tolerance", options.tolerance]
         theirs = [sys.executable, __file__, options.model_a, options.model_b, "--torch-only"]
         for turn in range(options.runs + 1):
             seconds, memory, _ = run(ours)

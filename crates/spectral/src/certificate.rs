@@ -34,7 +34,7 @@
 //! round-off terms were derived for this project; the tests below compare their violation rates with δ.
 //!
 //! **What is assumed.** φ is not bounded from the floating-point model, whose worst case is useless at these sizes. It
-//! is an allowance of several times the largest residual that tests against f64 arithmetic have shown
+//! is an allowance of three times the largest residual that tests against f64 arithmetic have shown
 //! ([`crate::lanczos`]).
 
 use crate::tridiagonal::{Elimination, Tridiagonal};
