@@ -276,11 +276,22 @@ mod tests {
             values.chunks_mut(stride).for_each(|vector| vector[columns..].fill(0.0));
             let vectors = Vectors { values: &values, stride, count };
             let active = Operator::ALL.map(|operator| (operator, vectors));
-            for (found, (operator, _)) in fused_pass(&source, &active).iter().zip(active) {
+            // This machine's instructions, and registers of other widths spelled out.
+            let pass = || ChunkPass { source: &source, active: &active, rows: 0..rows };
+            let ways = [
+                fused_pass(&source, &active),
+                pass().with_simd(pulp::Scalar),
+                pass().with_simd(pulp::Scalar128b),
+                pass().with_simd(pulp::Scalar256b),
+                pass().with_simd(pulp::Scalar512b),
+            ];
+            for (index, (operator, _)) in active.into_iter().enumerate() {
                 let expected = naive(&source, operator, vectors);
                 let size = expected.iter().fold(0.0f64, |size, entry| size.max(entry.abs()));
-                for (found, expected) in found.iter().zip(&expected) {
-                    prop_assert!((found - expected).abs() <= 1e-5 * size);
+                for found in &ways {
+                    for (found, expected) in found[index].iter().zip(&expected) {
+                        prop_assert!((found - expected).abs() <= 1e-5 * size);
+                    }
                 }
             }
         }

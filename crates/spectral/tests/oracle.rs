@@ -180,6 +180,17 @@ fn large_matrices_meet_the_tolerance() {
 }
 
 #[test]
+fn vectors_are_exact() {
+    for (rows, columns) in [(1, 5000), (5000, 1)] {
+        let a = gaussian(1, 5000);
+        let b = gaussian(2, 5000);
+        let found = check(rows, columns, [Dtype::Bf16, Dtype::F32], &a, &b, 1e-11);
+        assert_eq!((found.delta.stop, found.passes), (Some(Stop::Dense), 1));
+        assert_eq!(found.delta.participation_ratio.map(|ratio| ratio.value), Some(1.0));
+    }
+}
+
+#[test]
 fn adversarial_spectra() {
     let (rows, columns) = (400, 320);
     let zeros = vec![0.0; rows * columns];
