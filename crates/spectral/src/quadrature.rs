@@ -26,9 +26,12 @@ pub(crate) struct EffectiveRanks {
     pub(crate) entropy: Estimate,
 }
 
-/// A Ritz value with a smaller relative residual may be taken for an eigenvalue,
-const CONVERGED: f64 = 0.1;
-/// if by its weight it does not stand for more eigenvalues than this.
+/// A Ritz value may be taken for an eigenvalue if its residual is a smaller part of the gap to its neighbours, so that it
+/// does not stand for several in between,
+const SEPARATE: f64 = 0.5;
+/// or a smaller part of itself,
+const CONVERGED: f64 = 1e-3;
+/// and if by its weight it does not stand for more eigenvalues than this.
 const ONE: f64 = 2.5;
 
 /// From all eigenvalues of B, whose sum is positive.
@@ -45,7 +48,10 @@ pub(crate) fn estimate<const B: usize>(ritz: &Ritz<B>, trace: f64, dimension: us
     let (converged, rest): (Vec<usize>, Vec<usize>) = (0..ritz.values.len()).partition(|index| {
         let multiplicity = dimension as f64 / B as f64 * norm(&ritz.first[*index]);
         let residual = norm(&ritz.residual[*index]).sqrt();
-        residual <= CONVERGED * ritz.values[*index] && multiplicity <= ONE
+        let value = ritz.values[*index];
+        let neighbours = [index.wrapping_sub(1), index + 1].map(|other| ritz.values.get(other));
+        let gap = neighbours.into_iter().flatten().map(|other| (other - value).abs()).fold(value, f64::min);
+        residual <= (SEPARATE * gap).max(CONVERGED * value) && multiplicity <= ONE
     });
     let share = |index: usize| ritz.values[index].max(0.0) / trace;
     let known = Sums::of(converged.iter().map(|index| (1.0, share(*index))));
