@@ -214,16 +214,7 @@ mod tests {
         let random = Key { seed, name: "calibration" }.generator(Operator::A, 0);
         let mut lanczos = Lanczos::<B>::new(values.len(), random);
         for _ in 0..steps {
-            let newest = lanczos.newest();
-            let mut product = vec![0.0; newest.values.len()];
-            for (product, vector) in
-                product.chunks_mut(newest.stride).zip(newest.values.chunks(newest.stride))
-            {
-                for (product, (entry, value)) in product.iter_mut().zip(vector.iter().zip(values)) {
-                    *product = f64::from(*entry) * value;
-                }
-            }
-            lanczos.absorb(&product);
+            lanczos.absorb_diagonal(values);
         }
         lanczos
     }

@@ -223,6 +223,21 @@ fn symmetric_part<const B: usize>(entries: &[f64]) -> Block<B> {
 }
 
 #[cfg(test)]
+impl<const B: usize> Lanczos<B> {
+    /// Takes the product for MᵀM = diag(values), which is exact up to f32.
+    pub(crate) fn absorb_diagonal(&mut self, values: &[f64]) {
+        let newest = self.newest();
+        let mut product = vec![0.0; newest.values.len()];
+        for (product, vector) in product.chunks_mut(newest.stride).zip(newest.values.chunks(newest.stride)) {
+            for (product, (entry, value)) in product.iter_mut().zip(vector.iter().zip(values)) {
+                *product = f64::from(*entry) * value;
+            }
+        }
+        self.absorb(&product);
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::fused_pass::fused_pass;
@@ -236,20 +251,10 @@ mod tests {
         Key { seed, name: "test" }.generator(Operator::A, 0)
     }
 
-    /// MᵀM = diag(values): every product is exact up to f32.
     fn run<const B: usize>(values: &[f64], steps: usize) -> Lanczos<B> {
         let mut lanczos = Lanczos::new(values.len(), gaussian(7));
         for _ in 0..steps {
-            let newest = lanczos.newest();
-            let mut product = vec![0.0; newest.values.len()];
-            for (product, vector) in
-                product.chunks_mut(newest.stride).zip(newest.values.chunks(newest.stride))
-            {
-                for (product, (entry, value)) in product.iter_mut().zip(vector.iter().zip(values)) {
-                    *product = f64::from(*entry) * value;
-                }
-            }
-            lanczos.absorb(&product);
+            lanczos.absorb_diagonal(values);
             if lanczos.is_exhausted() {
                 break;
             }
@@ -319,14 +324,7 @@ mod tests {
         locked[stride + 98] = 1.0;
         let mut lanczos = Lanczos::<B>::orthogonal_to(100, locked, gaussian(3));
         for _ in 0..9 {
-            let newest = lanczos.newest();
-            let scaled = newest
-                .values
-                .iter()
-                .enumerate()
-                .map(|(at, entry)| f64::from(*entry) * values.get(at % stride).copied().unwrap_or(0.0));
-            let product: Vec<f64> = scaled.collect();
-            lanczos.absorb(&product);
+            lanczos.absorb_diagonal(&values);
         }
         let theta = lanczos.tridiagonal().largest_eigenvalue(0.0).0;
         assert!((theta - 98.0).abs() < 0.1, "{theta}");

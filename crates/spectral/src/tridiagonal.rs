@@ -74,12 +74,7 @@ impl<const B: usize> Tridiagonal<B> {
     fn lies_below_inlined(&self, lambda: f64) -> bool {
         let mut reach: Option<Block<B>> = None;
         for (alpha, beta) in self.alphas.iter().zip(&self.betas) {
-            let mut schur = block::diagonal(lambda);
-            block::add(&mut schur, -1.0, alpha);
-            if let Some(reach) = &reach {
-                block::add(&mut schur, -1.0, &block::gram(reach));
-            }
-            let Some(triangle) = block::cholesky(&schur) else { return false };
+            let Some(triangle) = pivot(lambda, alpha, reach.as_ref()) else { return false };
             reach = Some(block::solve_lower(&triangle, &block::transpose(beta)));
         }
         true
@@ -112,6 +107,17 @@ impl<const B: usize> Tridiagonal<B> {
     }
 }
 
+/// The Cholesky factor of λ − α − XᵀX, where X reaches over from the block before.
+#[inline(always)]
+fn pivot<const B: usize>(lambda: f64, alpha: &Block<B>, reach: Option<&Block<B>>) -> Option<Block<B>> {
+    let mut schur = block::diagonal(lambda);
+    block::add(&mut schur, -1.0, alpha);
+    if let Some(reach) = reach {
+        block::add(&mut schur, -1.0, &block::gram(reach));
+    }
+    block::cholesky(&schur)
+}
+
 /// λ − T = C̃C̃ᵀ for λ above all eigenvalues: C̃ is block bidiagonal with the triangular blocks Cⱼ on its diagonal and
 /// −CⱼNⱼ below it.
 pub(crate) struct Elimination<'a, const B: usize> {
@@ -136,17 +142,12 @@ impl<'a, const B: usize> Elimination<'a, B> {
         for (alpha, beta) in
             tridiagonal.alphas.iter().zip(std::iter::once(None).chain(tridiagonal.betas.iter().map(Some)))
         {
-            let mut schur = block::diagonal(lambda);
-            block::add(&mut schur, -1.0, alpha);
             let reach = match (beta, triangles.last()) {
                 // Transposed: Cⱼ₋₁⁻¹ βᵀ
                 (Some(beta), Some(before)) => Some(block::solve_lower(before, &block::transpose(beta))),
                 _ => None,
             };
-            if let Some(reach) = &reach {
-                block::add(&mut schur, -1.0, &block::gram(reach));
-            }
-            let triangle = block::cholesky(&schur)?;
+            let triangle = pivot(lambda, alpha, reach.as_ref())?;
             if let Some(reach) = reach {
                 couplings.push(block::solve_lower(&triangle, &block::transpose(&reach)));
             }
@@ -166,9 +167,7 @@ impl<'a, const B: usize> Elimination<'a, B> {
 
     /// True if λ is above all eigenvalues of T bordered by the residual block and ρI: [[T, Eₖβᵀ], [βEₖᵀ, ρI]].
     pub(crate) fn clears_border(&self, lambda: f64, rho: f64) -> bool {
-        let mut schur = block::diagonal(lambda - rho);
-        block::add(&mut schur, -1.0, &block::gram(&self.residual_reach()));
-        block::cholesky(&schur).is_some()
+        pivot(lambda, &block::diagonal(rho), Some(&self.residual_reach())).is_some()
     }
 
     /// Φ = ‖C₁⁻¹‖ Π‖Nⱼ‖ ‖Cₖ⁻¹βₖᵀ‖ ≥ ‖E₁ᵀ(λ−T)⁻¹Eₖβₖᵀ‖, which decreases as λ grows.
