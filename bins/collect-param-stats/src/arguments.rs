@@ -35,8 +35,8 @@ Exit codes:
 /// Compare the parameters of two language models, matrix by matrix
 ///
 /// For each linear layer: Frobenius norm, spectral norm and stable rank of W (model A), Wb (model B) and
-/// dW = Wb - W, the latter two with certified bounds, how similar the two are, and how many entries changed.
-/// Models are read tensor by tensor, never loaded whole.
+/// dW = Wb - W, how similar the two are, and how many entries changed. Spectral norms and stable ranks come with
+/// certified bounds. Models are read tensor by tensor, never loaded whole.
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXAMPLES, after_long_help = EXAMPLES)]
 pub(crate) struct Arguments {
@@ -77,7 +77,7 @@ pub(crate) struct Arguments {
     top_k: u8,
 
     /// Also all singular values of matrices whose shorter side is at most 2048 and that have at most 2^25 elements,
-    /// with nuclear norm, empirical rank and elbow; takes up to 512 MiB a matrix
+    /// with nuclear norm, empirical rank and elbow; takes up to 600 MiB for each of dW, W and Wb
     #[arg(long)]
     full_spectrum: bool,
 
