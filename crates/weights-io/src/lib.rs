@@ -12,6 +12,8 @@
 //! [`pairs`] puts two checkpoints side by side, name by name, and [`naming`] tells each name's layer, group and
 //! component for the families on the Hub.
 //!
+//! With the feature `candle`, `var_builder` hands all of this to candle's models.
+//!
 //! ```
 //! use weights_io::{Checkpoint, Selection, pairs};
 //!
@@ -26,6 +28,8 @@
 //! # Ok::<(), weights_io::Error>(())
 //! ```
 
+#[cfg(feature = "candle")]
+mod candle_backend;
 mod checkpoint;
 mod config;
 mod dtype;
@@ -41,6 +45,8 @@ mod sniff;
 mod tensor;
 mod torch;
 
+#[cfg(feature = "candle")]
+pub use candle_backend::{CandleBackend, var_builder};
 pub use checkpoint::{Checkpoint, PREFERENCE, UnsupportedTensor};
 pub use config::ModelConfig;
 pub use dtype::Dtype;
