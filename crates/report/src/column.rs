@@ -43,6 +43,7 @@ cell!(u64, DataType::UInt64, UInt64Array);
 cell!(f64, DataType::Float64, Float64Array);
 cell!(String, DataType::Utf8, StringArray);
 cell!(&'static str, DataType::Utf8, StringArray);
+cell!(crate::Site, DataType::Utf8, StringArray);
 
 /// A struct that is one row of a table.
 pub trait Row: Sized {

@@ -7,7 +7,10 @@ use std::sync::Arc;
 
 use arrow::array::StringArray;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use report::{ComponentRow, Error, Format, LayerRow, LedgerRow, MatrixRow, Provenance, Row, Tables};
+use report::{
+    ActivationDifferenceRow, ActivationNormRow, ActivationSummaryRow, ComponentRow, Error, Format, LayerRow,
+    LedgerRow, MatrixRow, Provenance, Row, SampleNormRow, Site, Tables,
+};
 
 fn ledger_row(name: &str) -> LedgerRow {
     LedgerRow {
@@ -53,6 +56,45 @@ fn columns_are_an_interface() {
     let tables =
         [header::<MatrixRow>(), header::<LayerRow>(), header::<ComponentRow>(), header::<LedgerRow>()];
     insta::assert_snapshot!("columns", tables.concat());
+    let tables = [
+        header::<ActivationNormRow>(),
+        header::<ActivationDifferenceRow>(),
+        header::<ActivationSummaryRow>(),
+        header::<SampleNormRow>(),
+    ];
+    insta::assert_snapshot!("activation_columns", tables.concat());
+}
+
+#[test]
+fn sites_are_text_and_undefined_means_are_empty_fields() {
+    let folder = tempfile::tempdir().unwrap();
+    let row = |site, norm_mean| SampleNormRow {
+        model: "a".into(),
+        split: "forget".into(),
+        sample: 0,
+        layer: 1,
+        site,
+        norm_mean,
+        norm_l1_mean: norm_mean,
+        tokens: 2,
+        non_finite_tokens: 0,
+    };
+    let sites = [Site::Embed, Site::ResidPost, Site::FinalNorm];
+    let mut rows: Vec<SampleNormRow> = sites.into_iter().map(|site| row(site, Some(0.5))).collect();
+    rows.push(SampleNormRow { tokens: 0, non_finite_tokens: 2, ..row(Site::PreNorm, None) });
+    let mut tables = Tables::create(folder.path(), &[Format::Csv]).unwrap();
+    tables.stage(&rows, &Provenance::default()).unwrap();
+    let text = std::fs::read_to_string(&tables.finish().unwrap()[0]).unwrap();
+    let lines: Vec<&str> = text.lines().skip(1).collect();
+    assert_eq!(
+        lines,
+        [
+            "a,forget,0,1,embed,0.5,0.5,2,0",
+            "a,forget,0,1,resid_post,0.5,0.5,2,0",
+            "a,forget,0,1,final_norm,0.5,0.5,2,0",
+            "a,forget,0,1,pre_norm,,,0,2",
+        ]
+    );
 }
 
 #[test]
