@@ -1,0 +1,84 @@
+//! The tokenizer that a model brings along.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+use tokenizers::{PostProcessor, TruncationParams};
+
+use crate::Error;
+
+/// A model's `tokenizer.json`, which gives the same ids as transformers' fast tokenizer made of it.
+///
+/// Nothing else is read: `tokenizer_config.json` may ask transformers for other special tokens (`add_bos_token`), but
+/// `save_pretrained` writes those into `tokenizer.json` too.
+#[derive(Debug)]
+pub struct Tokenizer {
+    path: PathBuf,
+    tokenizer: tokenizers::Tokenizer,
+}
+
+impl Tokenizer {
+    /// Reads the `tokenizer.json` of a model's folder, or of the folder that a weight file lies in.
+    ///
+    /// # Errors
+    /// [`Error::NoTokenizer`] if there is none, [`Error::NotARegularFile`], [`Error::Io`]; [`Error::Tokenizer`] and
+    /// [`Error::TokenizerPanic`] if it is malformed.
+    pub fn beside(model: &Path) -> Result<Self, Error> {
+        let folder = if model.is_dir() { model } else { model.parent().unwrap_or(Path::new("")) };
+        let path = folder.join("tokenizer.json");
+        let io = |source: std::io::Error| match source.kind() {
+            std::io::ErrorKind::NotFound => Error::NoTokenizer { path: path.clone() },
+            _ => Error::Io { path: path.clone(), source },
+        };
+        if !std::fs::metadata(&path).map_err(io)?.is_file() {
+            return Err(Error::NotARegularFile { path });
+        }
+        let bytes = std::fs::read(&path).map_err(io)?;
+        let mut tokenizer = contained(&path, || tokenizers::Tokenizer::from_bytes(bytes))?
+            .map_err(|source| Error::Tokenizer { path: path.clone(), source })?;
+        tokenizer.with_padding(None);
+        Ok(Self { path, tokenizer })
+    }
+
+    /// The ids of each sample, with the model's special tokens, cut on the right to `max_length` ids, special tokens
+    /// included and kept; no padding. What `tokenizer.json` says of truncation and padding does not count.
+    ///
+    /// As in transformers, a sample that yields no token becomes an empty list, or its special tokens alone.
+    ///
+    /// # Errors
+    /// [`Error::MaxLength`] if the special tokens alone are more than `max_length`; [`Error::Encode`] and
+    /// [`Error::TokenizerPanic`] if the tokenizer fails on a sample.
+    pub fn encode(&self, samples: &[String], max_length: usize) -> Result<Vec<Vec<u32>>, Error> {
+        let path = &self.path;
+        let special =
+            self.tokenizer.get_post_processor().map_or(0, |processor| processor.added_tokens(false));
+        if max_length < special {
+            return Err(Error::MaxLength { path: path.clone(), max_length, special });
+        }
+        let mut tokenizer = self.tokenizer.clone(); // truncation is part of it
+        tokenizer
+            .with_truncation(Some(TruncationParams { max_length, ..TruncationParams::default() }))
+            .map_err(|source| Error::Tokenizer { path: path.clone(), source })?;
+        let encode = |(index, sample): (usize, &String)| {
+            let encoding = contained(path, || tokenizer.encode_fast(sample.as_str(), true))?;
+            let encoding =
+                encoding.map_err(|source| Error::Encode { path: path.clone(), sample: index + 1, source })?;
+            Ok(encoding.get_ids().to_vec())
+        };
+        samples.par_iter().enumerate().map(encode).collect()
+    }
+}
+
+/// Turns a panic of the tokenizers crate into an error. The panic hook still speaks: it belongs to the whole process.
+fn contained<T>(path: &Path, task: impl FnOnce() -> T) -> Result<T, Error> {
+    // A panic leaves nothing behind but caches, which the crate gives up when they are poisoned.
+    catch_unwind(AssertUnwindSafe(task))
+        .map_err(|panic| Error::TokenizerPanic { path: path.into(), message: message(panic.as_ref()) })
+}
+
+fn message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+    text.unwrap_or("no message").into()
+}
