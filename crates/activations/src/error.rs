@@ -13,6 +13,145 @@ pub enum Error {
         #[from]
         source: weights_io::Error,
     },
+    /// The configuration beside the weights cannot be read.
+    #[error("cannot read {}", path.display())]
+    ConfigUnreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The configuration is no JSON object.
+    #[error("{} is no JSON object", path.display())]
+    ConfigMalformed {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// A value of the configuration is missing, of the wrong kind or at odds with others.
+    #[error("{}: {key} {problem}", path.display())]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// The value's key.
+        key: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The model is of a family that this crate has no table of.
+    #[error("{}: model_type `{}` is not known; known are {known}", path.display(), model_type.escape_debug())]
+    UnknownFamily {
+        /// The configuration.
+        path: PathBuf,
+        /// What it says.
+        model_type: String,
+        /// Every family that can be computed.
+        known: String,
+    },
+    /// The model has something that this crate cannot compute.
+    #[error("{}: {what} is not supported", path.display())]
+    Unsupported {
+        /// The configuration.
+        path: PathBuf,
+        /// What it has.
+        what: String,
+    },
+    /// A family's table makes no sense: a fault of this crate.
+    #[error("the table of the family {model_type} is wrong")]
+    Table {
+        /// The family.
+        model_type: String,
+        /// Why.
+        source: toml::de::Error,
+    },
+    /// A tensor that the configuration asks for is not among the weights.
+    #[error("{}: tensor `{}` {reason}", path.display(), name.escape_debug())]
+    MissingTensor {
+        /// The weight or index file.
+        path: PathBuf,
+        /// The tensor.
+        name: String,
+        /// That it is missing, or why it cannot be read.
+        reason: String,
+    },
+    /// A tensor has another shape than the configuration says.
+    #[error("{}: tensor `{}` has shape {found}, the configuration says {expected}", path.display(), name.escape_debug())]
+    TensorShape {
+        /// The weight or index file.
+        path: PathBuf,
+        /// The tensor.
+        name: String,
+        /// Its shape.
+        found: String,
+        /// The shape it should have.
+        expected: String,
+    },
+    /// A tensor cannot be loaded.
+    #[error("{}: tensor `{}` cannot be loaded", path.display(), name.escape_debug())]
+    Load {
+        /// The weight or index file.
+        path: PathBuf,
+        /// The tensor.
+        name: String,
+        /// Why.
+        source: candle_core::Error,
+    },
+    /// A token is beyond a model's vocabulary: the tokenizer is not the model's.
+    #[error("token {id} is beyond the {vocabulary} embeddings of {}", path.display())]
+    TokenId {
+        /// The model.
+        path: PathBuf,
+        /// The token.
+        id: u32,
+        /// Number of embeddings.
+        vocabulary: usize,
+    },
+    /// A sample has more tokens than a model with learned positions has positions.
+    #[error("a sample of {length} tokens is too long for the {positions} positions of {}", path.display())]
+    TooLong {
+        /// The model.
+        path: PathBuf,
+        /// Tokens of the longest sample.
+        length: usize,
+        /// Positions of the model.
+        positions: usize,
+    },
+    /// Models that should go in lockstep have different numbers of blocks.
+    #[error(
+        "{} has {} blocks and {} has {}: layer by layer they have no difference",
+        first.0.display(), first.1, second.0.display(), second.1
+    )]
+    Depths {
+        /// The first model and its number of blocks.
+        first: (PathBuf, usize),
+        /// The other.
+        second: (PathBuf, usize),
+    },
+    /// One block of each model and one batch of samples are more than the memory budget.
+    #[error("a batch and a block of each model need {} MiB, the memory budget is {} MiB", needed >> 20, budget >> 20)]
+    Budget {
+        /// Bytes needed at least.
+        needed: u64,
+        /// Bytes allowed.
+        budget: u64,
+    },
+    /// A step of the forward pass failed.
+    #[error("cannot compute {place}")]
+    Compute {
+        /// Where in the model.
+        place: String,
+        /// Why.
+        source: candle_core::Error,
+    },
+    /// A hook ended the run.
+    #[error("a hook at {at} failed")]
+    Hook {
+        /// Where.
+        at: crate::HookPoint,
+        /// Why.
+        source: crate::HookError,
+    },
     /// There is no text file at the path.
     #[error("{} does not exist", path.display())]
     TextNotFound {
@@ -109,6 +248,11 @@ impl Error {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Weights { source } => source.hint(),
+            Self::ConfigUnreadable { .. } => "put the model's config.json beside its weights",
+            Self::TooLong { .. } => "give a --max-length that the model has positions for",
+            Self::Depths { .. } => "measure them one by one with --models",
+            Self::Budget { .. } => "give a larger --memory-budget or a smaller --batch-size",
+            Self::TokenId { .. } => "put the tokenizer.json that belongs to the model beside its weights",
             Self::TextNotFound { .. } => {
                 "check the path; `create-datasets` makes data/forget.txt and data/retain.txt"
             }
@@ -123,6 +267,17 @@ impl Error {
                 "in Python with transformers, make it anew: AutoTokenizer.from_pretrained(MODEL).save_pretrained(MODEL)"
             }
             Self::MaxLength { .. } => "give a larger maximum length",
+            Self::MissingTensor { .. } | Self::TensorShape { .. } => {
+                "check that config.json belongs to these weights"
+            }
+            Self::ConfigMalformed { .. }
+            | Self::Config { .. }
+            | Self::UnknownFamily { .. }
+            | Self::Unsupported { .. }
+            | Self::Table { .. }
+            | Self::Load { .. }
+            | Self::Compute { .. }
+            | Self::Hook { .. } => "",
         }
     }
 }

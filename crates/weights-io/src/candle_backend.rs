@@ -38,6 +38,42 @@ impl<'a> CandleBackend<'a> {
         })
     }
 
+    /// Some rows of a matrix, in the order asked for, `[rows.len(), columns]`: an embedding of which only the tokens
+    /// that occur are read.
+    ///
+    /// # Errors
+    /// A tensor that is missing or no matrix, and rows beyond its end.
+    pub fn rows(&self, name: &str, rows: &[u32], dtype: DType, device: &Device) -> Result<Tensor> {
+        let tensor = self.find(name)?;
+        let [count, columns] = tensor.shape[..] else {
+            let error = Error::msg(format_args!("tensor {name} of shape {:?} is no matrix", tensor.shape));
+            return Err(error.with_path(self.checkpoint.file_of(tensor)));
+        };
+        let mut bytes = Vec::new();
+        for row in rows {
+            let row = tensor.slice(*row as usize).ok_or_else(|| {
+                Error::msg(format_args!("tensor {name} has {count} rows, none at {row}"))
+                    .with_path(self.checkpoint.file_of(tensor))
+            })?;
+            let view =
+                self.checkpoint.view(&row).map_err(|source| Error::Io(std::io::Error::other(source)))?;
+            bytes.extend_from_slice(&view.to_contiguous());
+        }
+        self.checkpoint.give_back(tensor);
+        let shape = (rows.len(), columns);
+        match dtype {
+            DType::F16 => Tensor::from_vec(convert::to_vec::<half::f16>(tensor.dtype, &bytes), shape, device),
+            DType::BF16 => {
+                Tensor::from_vec(convert::to_vec::<half::bf16>(tensor.dtype, &bytes), shape, device)
+            }
+            DType::F32 => Tensor::from_vec(convert::to_vec::<f32>(tensor.dtype, &bytes), shape, device),
+            DType::F64 => Tensor::from_vec(convert::to_vec::<f64>(tensor.dtype, &bytes), shape, device),
+            other => {
+                Err(Error::UnsupportedDTypeForOp(other, "reading weights").context(format!("tensor {name}")))
+            }
+        }
+    }
+
     fn load(self, tensor: &TensorInfo, dtype: DType, device: &Device) -> Result<Tensor> {
         let copy = match dtype {
             DType::F16 => copy::<half::f16>,

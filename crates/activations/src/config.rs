@@ -1,0 +1,153 @@
+//! A model's `config.json`, read through the eyes of its family.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+use toml::Table;
+
+use crate::Error;
+use crate::family::{FamilyTable, known_families};
+
+/// Bytes of a configuration; real ones have a few thousand.
+const LIMIT: u64 = 16 << 20;
+
+/// What a model says of itself, under this crate's names for the quantities.
+#[derive(Debug)]
+pub(crate) struct Config {
+    path: PathBuf,
+    model_type: String,
+    values: Map<String, Value>,
+    table: FamilyTable,
+}
+
+impl Config {
+    /// Reads `config.json` of a model: of the folder, or of the folder that a weight file lies in.
+    pub(crate) fn beside(model: &Path) -> Result<Self, Error> {
+        let folder = if model.is_dir() { model } else { model.parent().unwrap_or(Path::new("")) };
+        Self::read(&folder.join("config.json"))
+    }
+
+    pub(crate) fn read(path: &Path) -> Result<Self, Error> {
+        let unreadable = |source| Error::ConfigUnreadable { path: path.into(), source };
+        let metadata = std::fs::metadata(path).map_err(unreadable)?;
+        if !metadata.is_file() || metadata.len() > LIMIT {
+            return Err(unreadable(std::io::Error::other("not a regular file of at most 16 MiB")));
+        }
+        let bytes = std::fs::read(path).map_err(unreadable)?;
+        let values: Map<String, Value> = serde_json::from_slice(&bytes)
+            .map_err(|source| Error::ConfigMalformed { path: path.into(), source })?;
+        let model_type = values.get("model_type").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let unknown = || Error::UnknownFamily {
+            path: path.into(),
+            model_type: model_type.clone(),
+            known: known_families().collect::<Vec<_>>().join(", "),
+        };
+        let table = FamilyTable::of(&model_type).ok_or_else(unknown)?;
+        let table = table.map_err(|source| Error::Table { model_type: model_type.clone(), source })?;
+        let config = Self { path: path.into(), model_type, values, table };
+        match config.table.refuse.iter().find(|refuse| config.holds(&refuse.config)) {
+            Some(refuse) => Err(Error::Unsupported { path: path.into(), what: refuse.why.clone() }),
+            None => Ok(config),
+        }
+    }
+
+    pub(crate) fn model_type(&self) -> &str {
+        &self.model_type
+    }
+
+    pub(crate) fn table(&self) -> &FamilyTable {
+        &self.table
+    }
+
+    /// The value of a quantity: what config.json says, null included, or the family's default.
+    fn value(&self, quantity: &str) -> Option<Value> {
+        let own_name = [quantity.to_owned()];
+        let names = self.table.config.get(quantity).map_or(own_name.as_slice(), Vec::as_slice);
+        match names.iter().find_map(|name| self.values.get(name)) {
+            Some(value) => Some(value.clone()),
+            None => serde_json::to_value(self.table.defaults.get(quantity)?).ok(),
+        }
+    }
+
+    /// The value of a quantity; `None` if it is absent without a default, or null.
+    pub(crate) fn get(&self, quantity: &str) -> Option<Value> {
+        self.value(quantity).filter(|value| !value.is_null())
+    }
+
+    /// True if all of these quantities have these values; `"none"` stands for absent or null.
+    pub(crate) fn holds(&self, conditions: &Table) -> bool {
+        conditions.iter().all(|(quantity, expected)| match (self.get(quantity), expected) {
+            (found, toml::Value::String(word)) if word == "none" => found.is_none(),
+            (None, _) => false,
+            (Some(found), expected) => serde_json::to_value(expected).is_ok_and(|expected| found == expected),
+        })
+    }
+
+    fn wrong(&self, quantity: &str, problem: impl Into<String>) -> Error {
+        let names = self.table.config.get(quantity).filter(|names| !names.is_empty());
+        let key = names.map_or_else(|| quantity.to_owned(), |names| names.join(" or "));
+        Error::Config { path: self.path.clone(), key, problem: problem.into() }
+    }
+
+    /// An error about a quantity that another part of this crate found.
+    pub(crate) fn error(&self, quantity: &str, problem: impl Into<String>) -> Error {
+        self.wrong(quantity, problem)
+    }
+
+    /// A number of things.
+    pub(crate) fn count(&self, quantity: &str) -> Result<Option<usize>, Error> {
+        self.get(quantity)
+            .map(|value| {
+                let count = value.as_u64().and_then(|count| usize::try_from(count).ok());
+                count.ok_or_else(|| self.wrong(quantity, "is no whole number"))
+            })
+            .transpose()
+    }
+
+    /// A number of things, at least one.
+    pub(crate) fn positive(&self, quantity: &str) -> Result<Option<usize>, Error> {
+        match self.count(quantity)? {
+            Some(0) => Err(self.wrong(quantity, "is zero")),
+            count => Ok(count),
+        }
+    }
+
+    /// A number of things that there must be, at least one.
+    pub(crate) fn required(&self, quantity: &str) -> Result<usize, Error> {
+        self.positive(quantity)?.ok_or_else(|| self.wrong(quantity, "is missing"))
+    }
+
+    /// A finite number.
+    pub(crate) fn number(&self, quantity: &str) -> Result<Option<f64>, Error> {
+        self.get(quantity)
+            .map(|value| value.as_f64().ok_or_else(|| self.wrong(quantity, "is no number")))
+            .transpose()
+    }
+
+    /// A number that there must be.
+    pub(crate) fn required_number(&self, quantity: &str) -> Result<f64, Error> {
+        self.number(quantity)?.ok_or_else(|| self.wrong(quantity, "is missing"))
+    }
+
+    /// True or false; absent and null are false.
+    pub(crate) fn flag(&self, quantity: &str) -> Result<bool, Error> {
+        self.get(quantity).map_or(Ok(false), |value| {
+            value.as_bool().ok_or_else(|| self.wrong(quantity, "is neither true nor false"))
+        })
+    }
+
+    /// A word.
+    pub(crate) fn word(&self, quantity: &str) -> Result<String, Error> {
+        let value = self.get(quantity).ok_or_else(|| self.wrong(quantity, "is missing"))?;
+        value.as_str().map(str::to_owned).ok_or_else(|| self.wrong(quantity, "is no text"))
+    }
+
+    /// A list.
+    pub(crate) fn list(&self, quantity: &str) -> Result<Option<Vec<Value>>, Error> {
+        match self.get(quantity) {
+            None => Ok(None),
+            Some(Value::Array(list)) => Ok(Some(list)),
+            Some(_) => Err(self.wrong(quantity, "is no list")),
+        }
+    }
+}

@@ -1,0 +1,349 @@
+//! Layer by layer: all samples go through a block before the next block's weights are touched.
+
+use candle_core::{DType, Device, Tensor};
+
+use crate::Error;
+use crate::block::{Block, Emit};
+use crate::hook::{Batch, BatchSample, Hook, HookPoint};
+use crate::model::{Model, Outer};
+use crate::pack::Pack;
+
+/// How a [`Stream`] computes.
+#[derive(Clone, Debug)]
+pub struct StreamOptions {
+    /// Where.
+    pub device: Device,
+    /// In which type: F32, F16 or BF16. Norms and softmax are F32 in any case.
+    pub dtype: DType,
+    /// Bytes that hidden states, weights and intermediate results may take together.
+    pub memory_budget: u64,
+    /// Most samples that are computed together.
+    pub batch_size: usize,
+    /// Tokens from which on no further sample joins a batch.
+    pub batch_tokens: usize,
+}
+
+impl Default for StreamOptions {
+    /// The CPU in F32, 4 GiB, batches of about 2048 tokens.
+    fn default() -> Self {
+        Self {
+            device: Device::Cpu,
+            dtype: DType::F32,
+            memory_budget: 4 << 30,
+            batch_size: usize::MAX,
+            batch_tokens: 2048,
+        }
+    }
+}
+
+/// Models and the samples that go through them in lockstep.
+#[derive(Debug)]
+pub struct Stream<'a> {
+    models: &'a [Model<'a>],
+    samples: &'a [Vec<u32>],
+    options: StreamOptions,
+    windows: Vec<Vec<Vec<BatchSample>>>,
+}
+
+impl<'a> Stream<'a> {
+    /// Samples are token ids; empty ones take no part. Several models must have equally many blocks.
+    ///
+    /// # Errors
+    /// Token ids beyond a vocabulary, samples that are too long for learned positions, models of different depths, and a
+    /// memory budget that does not hold a single batch and one block of each model.
+    pub fn new(
+        models: &'a [Model<'a>],
+        samples: &'a [Vec<u32>],
+        options: StreamOptions,
+    ) -> Result<Self, Error> {
+        for model in models {
+            let path = model.checkpoint.path();
+            if model.blocks() != models[0].blocks() {
+                let first = (models[0].checkpoint.path().into(), models[0].blocks());
+                return Err(Error::Depths { first, second: (path.into(), model.blocks()) });
+            }
+            let largest = samples.iter().flatten().max();
+            if let Some(id) = largest.filter(|id| **id as usize >= model.vocabulary()) {
+                return Err(Error::TokenId { path: path.into(), id: *id, vocabulary: model.vocabulary() });
+            }
+            let longest = samples.iter().map(Vec::len).max().unwrap_or(0);
+            if let Some(positions) = model.longest().filter(|positions| *positions < longest) {
+                return Err(Error::TooLong { path: path.into(), length: longest, positions });
+            }
+        }
+        let batches = batches(samples, &options);
+        let windows = windows(models, batches, &options)?;
+        Ok(Self { models, samples, options, windows })
+    }
+
+    /// How often [`Hook::observe`] sees each point for each model: the number of batches.
+    #[must_use]
+    pub fn batches(&self) -> usize {
+        self.windows.iter().map(Vec::len).sum()
+    }
+
+    /// How often the weights are read: samples go through the models in so many groups, as the memory budget asks.
+    #[must_use]
+    pub fn windows(&self) -> usize {
+        self.windows.len()
+    }
+
+    /// Runs all samples through all models. Hooks see the points of a batch in order, first for model 0.
+    ///
+    /// # Errors
+    /// Weights that cannot be read, what candle finds wrong, and what hooks return.
+    pub fn run(&self, hooks: &mut [&mut dyn Hook]) -> Result<(), Error> {
+        let Some(first) = self.models.first() else { return Ok(()) };
+        let (dtype, device) = (self.options.dtype, &self.options.device);
+        let outer: Vec<Outer> =
+            self.models.iter().map(|model| model.load_outer(dtype, device)).collect::<Result<_, _>>()?;
+        let may_share = self.models.len() == 2 && !self.replaced(hooks);
+        for window in &self.windows {
+            let mut batches: Vec<Running<'_>> =
+                window.iter().map(|samples| self.embed(samples, &outer, hooks)).collect::<Result<_, _>>()?;
+            let mut together =
+                may_share && same_states(&batches).map_err(|source| failed("the embedding", source))?;
+            for index in 0..first.blocks() {
+                together = together && self.same_block(index)?;
+                let blocks: Vec<Block> = self.models[..if together { 1 } else { self.models.len() }]
+                    .iter()
+                    .map(|model| model.load_block(index, dtype, device))
+                    .collect::<Result<_, _>>()?;
+                std::thread::scope(|scope| {
+                    scope.spawn(|| self.read_ahead(index + 1));
+                    batches.iter_mut().try_for_each(|batch| batch.advance(&blocks, together, hooks))
+                })?;
+            }
+            for batch in &batches {
+                for (model, outer) in outer.iter().enumerate() {
+                    let last = self.models[model].finish(&batch.states[model], outer)?;
+                    emit(HookPoint::FinalNorm, last, &[model], batch.samples, hooks)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn embed<'s>(
+        &self,
+        samples: &'s [BatchSample],
+        outer: &[Outer],
+        hooks: &mut [&mut dyn Hook],
+    ) -> Result<Running<'s>, Error> {
+        let (dtype, device) = (self.options.dtype, &self.options.device);
+        let tokens: Vec<u32> =
+            samples.iter().flat_map(|sample| &self.samples[sample.index]).copied().collect();
+        let lengths: Vec<usize> = samples.iter().map(|sample| sample.length).collect();
+        let mut running = Running { samples, packs: Vec::new(), states: Vec::new() };
+        for (index, (model, outer)) in self.models.iter().zip(outer).enumerate() {
+            let pack = Pack::new(lengths.clone(), &model.architecture, device)
+                .map_err(|source| failed("the positions", source))?;
+            let x = model.embed(&tokens, &pack, outer, dtype, device)?;
+            running.states.push(emit(HookPoint::Embed, x, &[index], samples, hooks)?);
+            running.packs.push(pack);
+        }
+        Ok(running)
+    }
+
+    /// True if a hook may put other states in place anywhere.
+    fn replaced(&self, hooks: &[&mut dyn Hook]) -> bool {
+        let blocks = self.models.first().map_or(0, Model::blocks);
+        let inner = (0..blocks).flat_map(|index| {
+            [
+                HookPoint::ResidPre(index),
+                HookPoint::AttnOut(index),
+                HookPoint::ResidMid(index),
+                HookPoint::MlpOut(index),
+                HookPoint::ResidPost(index),
+            ]
+        });
+        let mut points = [HookPoint::Embed, HookPoint::FinalNorm].into_iter().chain(inner);
+        points.any(|at| hooks.iter().any(|hook| hook.replaces(at)))
+    }
+
+    /// True if a block is the same in both models, byte for byte: then equal inputs have equal outputs.
+    fn same_block(&self, index: usize) -> Result<bool, Error> {
+        let [a, b] = self.models else { return Ok(false) };
+        if a.architecture != b.architecture {
+            return Ok(false);
+        }
+        let names = a.block_tensors(index)?;
+        for ((name_a, _), (name_b, _)) in names.iter().zip(b.block_tensors(index)?) {
+            let (Some(tensor_a), Some(tensor_b)) = (a.checkpoint.get(name_a), b.checkpoint.get(&name_b))
+            else {
+                return Ok(false);
+            };
+            let same = tensor_a.dtype == tensor_b.dtype && {
+                let (view_a, view_b) = (a.checkpoint.view(tensor_a)?, b.checkpoint.view(tensor_b)?);
+                view_a.to_contiguous() == view_b.to_contiguous()
+            };
+            b.checkpoint.give_back(tensor_b);
+            if !same {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Asks the system to read a block while the one before it is computed.
+    fn read_ahead(&self, index: usize) {
+        for model in self.models.iter().filter(|model| index < model.blocks()) {
+            for (name, _) in model.block_tensors(index).unwrap_or_default() {
+                if let Some(tensor) = model.checkpoint.get(&name) {
+                    model.checkpoint.will_need(tensor);
+                }
+            }
+        }
+    }
+}
+
+/// A batch on its way.
+struct Running<'s> {
+    samples: &'s [BatchSample],
+    /// One for each model: their positions may turn differently.
+    packs: Vec<Pack>,
+    /// One for each model; the same tensor twice while the models have not parted.
+    states: Vec<Tensor>,
+}
+
+impl Running<'_> {
+    fn advance(
+        &mut self,
+        blocks: &[Block],
+        together: bool,
+        hooks: &mut [&mut dyn Hook],
+    ) -> Result<(), Error> {
+        for (model, block) in blocks.iter().enumerate() {
+            let of: &[usize] = if together { &[0, 1] } else { &[model] };
+            let samples = self.samples;
+            let x = self.states[model].clone();
+            let emit: &mut Emit<'_> = &mut |at, hidden| emit(at, hidden, of, samples, hooks);
+            self.states[model] = block.apply(x, &self.packs[model], emit)?;
+        }
+        if together {
+            self.states[1] = self.states[0].clone();
+        }
+        Ok(())
+    }
+}
+
+/// Shows a point to the hooks, for one model or for two that have not parted.
+fn emit(
+    at: HookPoint,
+    mut hidden: Tensor,
+    models: &[usize],
+    samples: &[BatchSample],
+    hooks: &mut [&mut dyn Hook],
+) -> Result<Tensor, Error> {
+    for model in models {
+        let batch = Batch { model: *model, samples };
+        for hook in hooks.iter_mut() {
+            let failed = |source| Error::Hook { at, source };
+            if hook.wants(at) {
+                hook.observe(at, &hidden, &batch).map_err(failed)?;
+            }
+            if !hook.replaces(at) {
+                continue;
+            }
+            if let Some(replacement) = hook.replace(at, &hidden, &batch).map_err(failed)? {
+                if replacement.shape() != hidden.shape() || replacement.dtype() != hidden.dtype() {
+                    return Err(failed("the replacement has another shape or dtype".into()));
+                }
+                hidden = replacement;
+            }
+        }
+    }
+    Ok(hidden)
+}
+
+fn failed(place: &str, source: candle_core::Error) -> Error {
+    Error::Compute { place: place.to_owned(), source }
+}
+
+/// True if both models have the same states in every batch, bit for bit.
+fn same_states(batches: &[Running<'_>]) -> candle_core::Result<bool> {
+    for batch in batches {
+        let [a, b] = batch.states.as_slice() else { return Ok(false) };
+        if a.shape() != b.shape() {
+            return Ok(false);
+        }
+        let bits = |x: &Tensor| -> candle_core::Result<Vec<u32>> {
+            let values = x.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+            Ok(values.into_iter().map(f32::to_bits).collect())
+        };
+        if bits(a)? != bits(b)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Samples in their order, so many together as the options allow.
+fn batches(samples: &[Vec<u32>], options: &StreamOptions) -> Vec<Vec<BatchSample>> {
+    let mut batches: Vec<Vec<BatchSample>> = Vec::new();
+    for (index, sample) in samples.iter().enumerate().filter(|(_, sample)| !sample.is_empty()) {
+        let length = sample.len();
+        match batches.last_mut() {
+            Some(batch)
+                if batch.len() < options.batch_size && tokens_of(batch) + length <= options.batch_tokens =>
+            {
+                batch.push(BatchSample { index, start: tokens_of(batch), length });
+            }
+            _ => batches.push(vec![BatchSample { index, start: 0, length }]),
+        }
+    }
+    batches
+}
+
+fn tokens_of(batch: &[BatchSample]) -> usize {
+    batch.last().map_or(0, |sample| sample.start + sample.length)
+}
+
+/// Batches in groups whose hidden states fit beside one block of each model and a batch's intermediate results.
+fn windows(
+    models: &[Model<'_>],
+    batches: Vec<Vec<BatchSample>>,
+    options: &StreamOptions,
+) -> Result<Vec<Vec<Vec<BatchSample>>>, Error> {
+    let size = options.dtype.size_in_bytes() as u64;
+    let longest = batches.iter().map(|batch| tokens_of(batch) as u64).max().unwrap_or(0);
+    let mut fixed = 0;
+    let mut a_token = 0;
+    for model in models {
+        let architecture = &model.architecture;
+        let mut largest = 0;
+        for index in 0..model.blocks() {
+            // A block is copied once more while its projections are joined.
+            let elements: usize = model.block_tensors(index)?.iter().map(|(_, elements)| elements).sum();
+            largest = largest.max(elements as u64 * size * 3 / 2);
+        }
+        fixed += largest;
+        a_token += architecture.hidden as u64 * size;
+    }
+    // Of one model at a time: normed input, joint projections, both halves of the MLP and their product, sums.
+    let scratch = models.iter().map(|model| {
+        let architecture = &model.architecture;
+        let widths = 6 * architecture.hidden + 3 * architecture.projected() + 4 * architecture.intermediate;
+        widths as u64 * size * longest
+    });
+    fixed += scratch.max().unwrap_or(0);
+    let needed = fixed + a_token * longest;
+    if needed > options.memory_budget {
+        return Err(Error::Budget { needed, budget: options.memory_budget });
+    }
+    let most = (options.memory_budget - fixed) / a_token.max(1);
+    let mut windows: Vec<Vec<Vec<BatchSample>>> = Vec::new();
+    let mut filled = 0;
+    for batch in batches {
+        let tokens = tokens_of(&batch) as u64;
+        match windows.last_mut() {
+            Some(window) if filled + tokens <= most => window.push(batch),
+            _ => {
+                windows.push(vec![batch]);
+                filled = 0;
+            }
+        }
+        filled += tokens;
+    }
+    Ok(windows)
+}
