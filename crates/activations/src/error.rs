@@ -136,6 +136,32 @@ pub enum Error {
         /// Bytes allowed.
         budget: u64,
     },
+    /// There is no device of this name.
+    #[error("device `{}` is not known; known are auto, cpu, cuda, cuda:N and metal (or mps)", name.escape_debug())]
+    UnknownDevice {
+        /// The name.
+        name: String,
+    },
+    /// There is no type of this name.
+    #[error("dtype `{}` is not known; known are auto, fp32, fp16 and bf16", name.escape_debug())]
+    UnknownDtype {
+        /// The name.
+        name: String,
+    },
+    /// This build cannot use such a device.
+    #[error("this program was built without support for {device}")]
+    DeviceNotBuilt {
+        /// The device asked for.
+        device: crate::DeviceChoice,
+    },
+    /// The machine has no such device, or does not let it be used.
+    #[error("cannot use {device}")]
+    Device {
+        /// The device asked for.
+        device: crate::DeviceChoice,
+        /// Why.
+        source: candle_core::Error,
+    },
     /// A step of the forward pass failed.
     #[error("cannot compute {place}")]
     Compute {
@@ -252,6 +278,11 @@ impl Error {
             Self::TooLong { .. } => "give a --max-length that the model has positions for",
             Self::Depths { .. } => "measure them one by one with --models",
             Self::Budget { .. } => "give a larger --memory-budget or a smaller --batch-size",
+            Self::DeviceNotBuilt { device: crate::DeviceChoice::Metal } => {
+                "build it with `--features metal` on a Mac, or choose --device cpu"
+            }
+            Self::DeviceNotBuilt { .. } => "build it with `--features cuda`, or choose --device cpu",
+            Self::Device { .. } => "choose a device that this machine has, or --device cpu",
             Self::TokenId { .. } => "put the tokenizer.json that belongs to the model beside its weights",
             Self::TextNotFound { .. } => {
                 "check the path; `create-datasets` makes data/forget.txt and data/retain.txt"
@@ -276,6 +307,8 @@ impl Error {
             | Self::Unsupported { .. }
             | Self::Table { .. }
             | Self::Load { .. }
+            | Self::UnknownDevice { .. }
+            | Self::UnknownDtype { .. }
             | Self::Compute { .. }
             | Self::Hook { .. } => "",
         }

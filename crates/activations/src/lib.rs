@@ -5,6 +5,7 @@ mod architecture;
 mod attention;
 mod block;
 mod config;
+mod device;
 mod error;
 mod family;
 mod hook;
@@ -21,6 +22,7 @@ mod text;
 mod tokenizer;
 mod weights;
 
+pub use device::{DeviceChoice, DtypeChoice};
 pub use error::Error;
 pub use family::known_families;
 pub use hook::{Batch, BatchSample, Hook, HookError, HookPoint};

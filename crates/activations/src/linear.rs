@@ -34,6 +34,7 @@ impl Projection {
     pub(crate) fn apply(&self, x: &Tensor) -> Result<Tensor> {
         let y = x.matmul(&self.weight)?;
         match &self.bias {
+            Some(bias) if crate::kernels::add_bias(&y, bias)? => Ok(y),
             Some(bias) => y.broadcast_add(bias),
             None => Ok(y),
         }
