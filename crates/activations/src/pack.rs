@@ -79,6 +79,11 @@ impl Pack {
         Ok(Self { lengths, rotation, local_rotation })
     }
 
+    #[cfg(test)]
+    pub(crate) fn without_rotation(lengths: Vec<usize>) -> Self {
+        Self { lengths, rotation: None, local_rotation: None }
+    }
+
     /// The turns of a block that rotates, with a window or without.
     pub(crate) fn rotation(&self, windowed: bool) -> Option<&Rotation> {
         self.local_rotation.as_ref().filter(|_| windowed).or(self.rotation.as_ref())

@@ -7,6 +7,8 @@
 mod attention;
 mod elementary;
 mod rows;
+#[cfg(test)]
+mod tests;
 
 use candle_core::{CpuStorage, Result, Storage, Tensor};
 

@@ -1,0 +1,106 @@
+//! The fused operations against the same composed of candle's own.
+
+use candle_core::{DType, Device, Tensor};
+use proptest::prelude::*;
+
+use crate::activation::Activation;
+use crate::attention::{Scores, attend_composed};
+use crate::family::{NormKind, PositionKind};
+use crate::mlp::activate_composed;
+use crate::norm::Norm;
+use crate::pack::{Pack, Rotation};
+
+fn random(shape: &[usize]) -> Tensor {
+    Tensor::randn(0f32, 1.0, shape, &Device::Cpu).unwrap()
+}
+
+/// Largest difference, relative to the largest entry of what it should be.
+fn difference(found: &Tensor, expected: &Tensor) -> f32 {
+    assert_eq!(found.shape(), expected.shape());
+    let largest =
+        |x: &Tensor| x.abs().unwrap().flatten_all().unwrap().max(0).unwrap().to_scalar::<f32>().unwrap();
+    largest(&(found - expected).unwrap()) / largest(expected).max(1e-3)
+}
+
+fn rotation(tokens: usize, dimensions: usize, interleaved: bool) -> Rotation {
+    let shape = [tokens, 1, dimensions / 2];
+    Rotation { cosines: random(&shape), sines: random(&shape), dimensions, interleaved }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn norms(rows in 1usize..40, width in 1usize..70, layer: bool, weighted: bool, heads in 1usize..4) {
+        let kind = if layer { NormKind::Layer } else { NormKind::Rms };
+        let weight = |_| random(&[heads, width]);
+        let norm = Norm::new(kind, 1e-5, true, weighted.then_some(()).map(weight), weighted.then_some(()).map(weight));
+        let norm = norm.unwrap();
+        let x = random(&[rows, heads, width]);
+        let fused = super::norm(&norm, &x).unwrap().unwrap();
+        prop_assert!(difference(&fused, &norm.apply_composed(&x).unwrap()) < 1e-5);
+    }
+
+    #[test]
+    fn activations(rows in 1usize..40, half in 1usize..70, gated: bool) {
+        let x = (random(&[rows, 2 * half]) * 4.0).unwrap();
+        for name in ["gelu", "gelu_new", "quick_gelu", "silu", "relu", "relu2", "tanh", "sigmoid", "linear"] {
+            let activation = Activation::named(name).unwrap();
+            let fused = super::activate(&x, activation, gated).unwrap().unwrap();
+            let composed = activate_composed(&x, activation, gated).unwrap();
+            prop_assert!(difference(&fused, &composed) < 2e-6, "{name}");
+        }
+    }
+
+    #[test]
+    fn rotations(tokens in 1usize..20, heads in 1usize..5, pairs in 1usize..9, rest in 0usize..5, interleaved: bool) {
+        let head_dim = 2 * pairs + rest;
+        let rotation = rotation(tokens, 2 * pairs, interleaved);
+        let x = random(&[tokens, heads + 2, head_dim]).narrow(1, 1, heads).unwrap();
+        let fused = super::rotate(&rotation, &x).unwrap().unwrap();
+        prop_assert!(difference(&fused, &rotation.apply_composed(&x).unwrap()) < 1e-6);
+    }
+
+    #[test]
+    fn sums(rows in 1usize..40, width in 1usize..70) {
+        let (x, y, bias) = (random(&[rows, width]), random(&[rows, width]), random(&[width]));
+        let fused = super::add(&x, &y).unwrap().unwrap();
+        prop_assert_eq!(difference(&fused, &(&x + &y).unwrap()), 0.0);
+        let expected = x.broadcast_add(&bias).unwrap();
+        prop_assert!(super::add_bias(&x, &bias).unwrap());
+        prop_assert_eq!(difference(&x, &expected), 0.0);
+    }
+
+    #[test]
+    fn attention(
+        lengths in prop::collection::vec(1usize..150, 1..4),
+        key_value_heads in 1usize..4,
+        group in 1usize..4,
+        head_dim in 1usize..20,
+        window in prop::option::of(1usize..100),
+        cap in prop::option::of(0.5f64..3.0),
+        positions in prop::sample::select(vec![PositionKind::Rotary, PositionKind::Alibi, PositionKind::ScaledAlibi]),
+    ) {
+        let heads = key_value_heads * group;
+        let scores = Scores { heads, key_value_heads, head_dim, scale: 0.4, cap, window, positions };
+        let pack = Pack::without_rotation(lengths);
+        let tokens = pack.lengths.iter().sum();
+        let all = random(&[tokens, heads + 2 * key_value_heads, head_dim]);
+        let part = |from, count| all.narrow(1, from, count).unwrap();
+        let (queries, keys) = (part(0, heads), part(heads, key_value_heads));
+        let values = part(heads + key_value_heads, key_value_heads);
+        let fused = super::attend(&scores, &queries, &keys, &values, &pack).unwrap().unwrap();
+        let composed = attend_composed(&scores, &queries, &keys, &values, &pack).unwrap();
+        prop_assert!(difference(&fused, &composed) < 2e-5);
+    }
+}
+
+#[test]
+fn other_dtypes_are_left_to_candle() {
+    let x = random(&[3, 4]).to_dtype(DType::BF16).unwrap();
+    let norm = Norm::new(NormKind::Rms, 1e-5, false, None, None).unwrap();
+    assert!(super::norm(&norm, &x).unwrap().is_none());
+    assert!(super::activate(&x, Activation::Silu, true).unwrap().is_none());
+    assert!(super::add(&x, &x).unwrap().is_none());
+    assert!(!super::add_bias(&x, &random(&[4])).unwrap());
+}
