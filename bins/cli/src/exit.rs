@@ -11,9 +11,9 @@ use crate::{Interrupt, escape};
 /// How a run that did its work ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// Everything was compared: exit code 0.
+    /// Everything was compared or measured: exit code 0.
     Done,
-    /// Output was written, but some tensors could not be compared: exit code 1.
+    /// Output was written, but something could not be compared or measured: exit code 1.
     Gaps,
 }
 

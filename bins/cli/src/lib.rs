@@ -1,15 +1,19 @@
-//! What the command-line tools share: where messages go, how progress is shown, how a run is interrupted, and what its
-//! exit code says.
+//! What the command-line tools share: arguments, where messages go, how progress is shown, how a run is interrupted, and
+//! what its exit code says.
 //!
-//! Results go to files, talk goes to stderr. A [`Printer`] decides what is said; [`finish`] turns a result into an
-//! exit code and an error into one message with a hint.
+//! Results go to files, talk goes to stderr. A [`Printer`] decides what is said; [`run`] does a task and turns its result
+//! into an exit code, and an error into one message with a hint.
 
+mod arguments;
 mod exit;
 mod interrupt;
 mod printer;
 mod progress;
+mod run;
 
+pub use arguments::{FormatArguments, RunArguments, given_arguments};
 pub use exit::{Exit, finish};
 pub use interrupt::Interrupt;
 pub use printer::{Printer, Verbosity, escape};
-pub use progress::Progress;
+pub use progress::{Progress, counted};
+pub use run::run;

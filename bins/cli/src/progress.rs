@@ -9,7 +9,7 @@ use weights_io::Checkpoint;
 
 use crate::{Printer, Verbosity, escape};
 
-/// Observes a task: says what was opened, and shows matrices done, bytes per second and the time to go.
+/// Observes a task: says what was opened, and shows what is done and the time to go.
 #[derive(Debug)]
 pub struct Progress {
     printer: Printer,
@@ -23,6 +23,18 @@ impl Progress {
     #[must_use]
     pub fn new(printer: Printer) -> Self {
         Self { printer, bar: ProgressBar::hidden(), matrices: AtomicUsize::new(0), done: AtomicUsize::new(0) }
+    }
+
+    /// Starts a bar of so many units; what is said of them is up to the template.
+    fn show(&self, length: u64, template: &str) {
+        if self.printer.verbosity() == Verbosity::Quiet {
+            return;
+        }
+        self.bar.set_length(length);
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            self.bar.set_style(style);
+        }
+        self.bar.set_draw_target(ProgressDrawTarget::stderr()); // hides itself where that is no terminal
     }
 
     /// Takes the bar away.
@@ -52,18 +64,10 @@ impl Observer for Progress {
     }
 
     fn started(&self, matrices: usize, bytes: u64) {
-        if self.printer.verbosity() == Verbosity::Quiet {
-            return;
-        }
         self.matrices.store(matrices, Ordering::Relaxed);
-        self.bar.set_length(bytes);
-        // Bytes drive the bar: matrices differ too much in size to tell the time that is left.
-        let template = "{bar:30} {msg}  {decimal_bytes_per_sec}  {eta} left";
-        if let Ok(style) = ProgressStyle::with_template(template) {
-            self.bar.set_style(style);
-        }
         self.bar.set_message(format!("0/{matrices} matrices"));
-        self.bar.set_draw_target(ProgressDrawTarget::stderr()); // hides itself where that is no terminal
+        // Bytes drive the bar: matrices differ too much in size to tell the time that is left.
+        self.show(bytes, "{bar:30} {msg}  {decimal_bytes_per_sec}  {eta} left");
     }
 
     fn compared(&self, _: &str, bytes: u64) {
@@ -71,8 +75,19 @@ impl Observer for Progress {
         self.bar.set_message(format!("{done}/{} matrices", self.matrices.load(Ordering::Relaxed)));
         self.bar.inc(bytes);
     }
+
+    fn forward_started(&self, steps: usize) {
+        // One step is a sample in a block of a model, which says little to who waits: only its share of all does.
+        self.show(steps as u64, "{bar:30} {percent}%  {eta} left");
+    }
+
+    fn forwarded(&self, steps: usize) {
+        self.bar.inc(steps as u64);
+    }
 }
 
-fn counted(count: usize, noun: &str) -> String {
+/// A number with its noun, in the plural where it is not one.
+#[must_use]
+pub fn counted(count: usize, noun: &str) -> String {
     if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
+use cli::{FormatArguments, RunArguments, given_arguments};
 use pipeline::ParamStatsOptions;
-use report::{Format, ZeroDeltas};
+use report::ZeroDeltas;
 use spectral::{Certification, Method, Operators};
 use weights_io::Selection;
 
@@ -94,25 +95,15 @@ pub(crate) struct Arguments {
     #[arg(long, value_enum, default_value_t = Zeros::Exclude)]
     zero_deltas: Zeros,
 
-    /// File formats of the tables, separated by commas
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "csv,parquet")]
-    format: Vec<TableFormat>,
+    #[command(flatten)]
+    formats: FormatArguments,
 
     /// Seed of the random start vectors
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
 
-    /// Threads; the results do not depend on it [default: one a core]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
-    threads: Option<u16>,
-
-    /// Say nothing but errors
-    #[arg(long, short, conflicts_with = "verbose")]
-    pub(crate) quiet: bool,
-
-    /// Say more
-    #[arg(long, short)]
-    pub(crate) verbose: bool,
+    #[command(flatten)]
+    pub(crate) run: RunArguments,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -141,12 +132,6 @@ enum Zeros {
     Include,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum TableFormat {
-    Csv,
-    Parquet,
-}
-
 impl Arguments {
     /// The settings of the task.
     pub(crate) fn options(&self) -> ParamStatsOptions {
@@ -172,23 +157,13 @@ impl Arguments {
         options.numerics.top_k = usize::from(self.top_k);
         options.numerics.full_spectrum = self.full_spectrum;
         options.numerics.seed = self.seed;
-        options.threads = self.threads.map_or(0, usize::from);
-        options.formats = Vec::new();
-        for format in &self.format {
-            let format = match format {
-                TableFormat::Csv => Format::Csv,
-                TableFormat::Parquet => Format::Parquet,
-            };
-            if !options.formats.contains(&format) {
-                options.formats.push(format);
-            }
-        }
+        options.threads = self.run.threads();
+        options.formats = self.formats.formats();
         options.zero_deltas = match self.zero_deltas {
             Zeros::Exclude => ZeroDeltas::Exclude,
             Zeros::Include => ZeroDeltas::Include,
         };
-        options.arguments =
-            std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned()).collect();
+        options.arguments = given_arguments();
         options
     }
 }

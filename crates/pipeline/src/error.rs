@@ -1,5 +1,7 @@
 //! The one error type of this crate.
 
+use std::path::PathBuf;
+
 use crate::Side;
 
 /// Why a task could not be done.
@@ -9,7 +11,7 @@ pub enum Error {
     /// A checkpoint could not be opened, or a tensor of it not be read.
     #[error("model {side} cannot be read")]
     Model {
-        /// Which of the two.
+        /// Which one.
         side: Side,
         /// Why.
         source: weights_io::Error,
@@ -27,6 +29,48 @@ pub enum Error {
     Settings {
         /// Why.
         source: spectral::Error,
+    },
+    /// Hidden states could not be computed.
+    #[error(transparent)]
+    Activations {
+        /// Why; boxed, since it is larger than all else here.
+        source: Box<activations::Error>,
+    },
+    /// No model was given.
+    #[error("there is no model to measure")]
+    NoModel,
+    /// A model was given twice, to be measured by itself.
+    #[error("model {} is given twice", path.display())]
+    ModelTwice {
+        /// The model.
+        path: PathBuf,
+    },
+    /// No text was given.
+    #[error("there is no text to measure models on")]
+    NoText,
+    /// Two texts have the same name.
+    #[error("there are two texts of the name {}", name.escape_debug())]
+    SplitTwice {
+        /// The name.
+        name: String,
+    },
+    /// Two models that should be compared token by token are not equally wide.
+    #[error("model A has hidden states of {a} elements and model B of {b}: they have no difference")]
+    Widths {
+        /// The width of model A.
+        a: usize,
+        /// The width of model B.
+        b: usize,
+    },
+    /// Two models that should be compared token by token do not see the same tokens.
+    #[error(
+        "the tokenizers of models A and B differ on {differing} of {samples} samples: no token has a counterpart"
+    )]
+    TokensDiffer {
+        /// Samples with other tokens.
+        differing: usize,
+        /// All samples.
+        samples: usize,
     },
     /// The tables could not be written.
     #[error("the tables cannot be written")]
@@ -47,12 +91,24 @@ pub enum Error {
     Interrupted,
 }
 
+impl From<activations::Error> for Error {
+    fn from(source: activations::Error) -> Self {
+        Self::Activations { source: Box::new(source) }
+    }
+}
+
 impl Error {
     /// What the user can do about it, as one sentence; empty where the message says it all.
     #[must_use]
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Model { source, .. } => source.hint(),
+            Self::Activations { source } => source.hint(),
+            Self::NoModel => "give models with --models, or two with --model-a and --model-b",
+            Self::ModelTwice { .. } => "give each model once",
+            Self::NoText => "give --forget-text, --retain-text or --split NAME=FILE",
+            Self::SplitTwice { .. } => "give each text a name of its own",
+            Self::Widths { .. } | Self::TokensDiffer { .. } => "measure them one by one with --models",
             Self::Tables { source } => source.hint(),
             Self::Threads { .. } => "ask for fewer threads with --threads",
             Self::Settings { source } => match source {

@@ -1,8 +1,9 @@
 //! The tasks of model-diffs, each a plain function: the only place where checkpoints (`weights-io`), numerics
-//! (`spectral`) and tables (`report`) meet.
+//! (`spectral`), hidden states (`activations`) and tables (`report`) meet.
 //!
-//! [`param_stats`] compares the parameters of two checkpoints and writes its tables. A task tells an [`Observer`] how
-//! it goes on, stops soon after its `interrupted` flag is set, and leaves either complete output or none.
+//! [`param_stats`] compares the parameters of two checkpoints and writes its tables; [`activation_norms`] does so for
+//! the hidden states that models have of texts. A task tells an [`Observer`] how it goes on, stops soon after its
+//! `interrupted` flag is set, and leaves either complete output or none.
 //!
 //! ```
 //! use std::sync::atomic::AtomicBool;
@@ -19,14 +20,44 @@
 //! assert!(found.folder.join("per_matrix.csv").exists());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! ```
+//! use std::sync::atomic::AtomicBool;
+//!
+//! use pipeline::{ActivationNormsOptions, Models, Split, activation_norms};
+//!
+//! # let outdir = tempfile::tempdir()?;
+//! # let outdir = outdir.path();
+//! # let pair = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/activations/pair");
+//! let models = Models::Lockstep { a: format!("{pair}/a").into(), b: format!("{pair}/b").into() };
+//! let retain = Split { name: "retain".into(), path: format!("{pair}/retain.txt").into() };
+//! let options = ActivationNormsOptions::new(models, vec![retain], outdir);
+//! let found = activation_norms(&options, &(), &AtomicBool::new(false))?;
+//! // Block 0 is the same in both, block 1 is not.
+//! let differs = found.differences.iter().find(|row| row.relative_difference_mean > Some(0.0));
+//! assert_eq!(differs.map(|row| row.layer), Some(2));
+//! assert!(found.folder.join("activation_diffs.csv").exists());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
+mod activation_layers;
+mod activation_norms;
+mod activation_options;
+mod activation_rows;
+mod activation_texts;
 mod error;
+mod forward_steps;
 mod ledger;
 mod matrix_row;
+mod memory;
 mod observer;
 mod param_stats;
 mod provenance;
+mod setup;
 
+pub use activation_norms::{ActivationNorms, activation_norms};
+pub use activation_options::{ActivationNormsOptions, Models, Split};
+pub use activation_texts::TextCounts;
 pub use error::Error;
 pub use ledger::{COMPARED, NON_FINITE};
 pub use observer::{Observer, Side};

@@ -4,21 +4,24 @@ use std::fmt;
 
 use weights_io::Checkpoint;
 
-/// One of the two models.
+/// One of the models of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
     /// The baseline.
     A,
     /// The changed model.
     B,
+    /// One of several, from 1.
+    Number(usize),
 }
 
 impl fmt::Display for Side {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.pad(match self {
-            Self::A => "A",
-            Self::B => "B",
-        })
+        match self {
+            Self::A => formatter.pad("A"),
+            Self::B => formatter.pad("B"),
+            Self::Number(number) => number.fmt(formatter),
+        }
     }
 }
 
@@ -37,6 +40,16 @@ pub trait Observer: Sync {
     /// A matrix was compared: its bytes on both sides together.
     fn compared(&self, name: &str, bytes: u64) {
         let _ = (name, bytes);
+    }
+
+    /// A forward pass starts: so many steps, each one sample through one block of one model.
+    fn forward_started(&self, steps: usize) {
+        let _ = steps;
+    }
+
+    /// So many more steps were done.
+    fn forwarded(&self, steps: usize) {
+        let _ = steps;
     }
 }
 

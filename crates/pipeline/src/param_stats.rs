@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc;
 
 use rayon::prelude::*;
@@ -12,6 +12,7 @@ use weights_io::{Checkpoint, Pairing, Selection, Status, TensorInfo, TensorView,
 
 use crate::ledger::{Counts, ledger_row};
 use crate::matrix_row::{matrix_row, singular_value_rows, spectral_dtype};
+use crate::setup::{open, stage_if, thread_pool, unless_interrupted};
 use crate::{Error, Observer, Side, provenance};
 
 /// Settings of [`param_stats`].
@@ -126,18 +127,9 @@ pub fn param_stats(
     interrupted: &AtomicBool,
 ) -> Result<ParamStats, Error> {
     options.numerics.check().map_err(|source| Error::Settings { source })?;
-    let threads = options.threads;
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .build()
-        .map_err(|source| Error::Threads { threads, source })?;
-    let open = |side, path: &Path| {
-        let checkpoint = Checkpoint::open(path).map_err(|source| Error::Model { side, source })?;
-        observer.opened(side, &checkpoint);
-        Ok(checkpoint)
-    };
-    let a = open(Side::A, &options.model_a)?;
-    let b = open(Side::B, &options.model_b)?;
+    let pool = thread_pool(options.threads)?;
+    let a = open(Side::A, &options.model_a, observer)?;
+    let b = open(Side::B, &options.model_b, observer)?;
     let tables_error = |source| Error::Tables { source };
     let mut tables = Tables::create(options.folder(), &options.formats).map_err(tables_error)?;
 
@@ -176,15 +168,10 @@ pub fn param_stats(
     tables.stage(&matrices, &provenance).map_err(tables_error)?;
     tables.stage(&per_layer(&matrices, options.zero_deltas), &provenance).map_err(tables_error)?;
     tables.stage(&per_component(&matrices), &provenance).map_err(tables_error)?;
-    if numerics.top_k > 0 || numerics.full_spectrum {
-        tables.stage(&singular_values, &provenance).map_err(tables_error)?;
-    } else {
-        tables.leave_out::<SingularValueRow>();
-    }
+    let has_values = numerics.top_k > 0 || numerics.full_spectrum;
+    stage_if(has_values, &mut tables, &singular_values, &provenance)?;
     tables.stage(&ledger, &provenance).map_err(tables_error)?;
-    if interrupted.load(Ordering::Relaxed) {
-        return Err(Error::Interrupted);
-    }
+    unless_interrupted(interrupted)?;
     let files = tables.finish().map_err(tables_error)?;
     Ok(ParamStats { folder: options.folder(), files, matrices, singular_values, ledger })
 }
@@ -262,9 +249,7 @@ impl Run<'_> {
     }
 
     fn compare(&self, work: &Work<'_>) -> Result<Outcome, Error> {
-        if self.interrupted.load(Ordering::Relaxed) {
-            return Err(Error::Interrupted);
-        }
+        unless_interrupted(self.interrupted)?;
         let view_a = self.a.view(work.a).map_err(|source| Error::Model { side: Side::A, source })?;
         let view_b = self.b.view(work.b).map_err(|source| Error::Model { side: Side::B, source })?;
         let name = &work.pairing.name;

@@ -7,20 +7,14 @@ use serde_json::json;
 use spectral::Method;
 use weights_io::{Checkpoint, MappedFile, Selection};
 
-use crate::param_stats::ParamStatsOptions;
+use crate::{ActivationNorms, ActivationNormsOptions, ParamStatsOptions, Side, Split};
+
+/// What every key begins with.
+const PREFIX: &str = "model_diffs.";
 
 pub(crate) fn of_param_stats(options: &ParamStatsOptions, a: &Checkpoint, b: &Checkpoint) -> Provenance {
-    let mut provenance = Provenance::default();
-    let mut add = |key: &str, value: String| provenance.add(format!("model_diffs.{key}"), value);
-    add("version", env!("CARGO_PKG_VERSION").into());
-    add("task", "param_stats".into());
-    add("arguments", json!(options.arguments).to_string());
-    for (side, checkpoint) in [("a", a), ("b", b)] {
-        add(&format!("model_{side}"), checkpoint.path().to_string_lossy().into_owned());
-        add(&format!("model_{side}_took"), checkpoint.took().to_string_lossy().into_owned());
-        let shards: Vec<_> = checkpoint.shards().iter().map(shard).collect();
-        add(&format!("model_{side}_shards"), json!(shards).to_string());
-    }
+    let mut provenance = of_task("param_stats", &options.arguments, &[(Side::A, a), (Side::B, b)]);
+    let mut add = |key: &str, value: String| provenance.add(format!("{PREFIX}{key}"), value);
     let selection = match options.selection {
         Selection::Linear => "linear",
         Selection::AllMatrices => "all",
@@ -42,6 +36,42 @@ pub(crate) fn of_param_stats(options: &ParamStatsOptions, a: &Checkpoint, b: &Ch
     add("top_k", options.numerics.top_k.to_string());
     add("full_spectrum", options.numerics.full_spectrum.to_string());
     add("seed", options.numerics.seed.to_string());
+    provenance
+}
+
+pub(crate) fn of_activation_norms(
+    options: &ActivationNormsOptions,
+    models: &[(Side, &Checkpoint)],
+    found: &ActivationNorms,
+) -> Provenance {
+    let mut provenance = of_task("activation_norms", &options.arguments, models);
+    let mut add = |key: &str, value: String| provenance.add(format!("{PREFIX}{key}"), value);
+    let splits = options.splits.iter().map(|Split { name, path }| json!([name, path.to_string_lossy()]));
+    add("splits", json!(splits.collect::<Vec<_>>()).to_string());
+    add("max_samples", options.max_samples.to_string());
+    add("max_length", options.max_length.to_string());
+    add("batch_size", options.batch_size.map_or_else(|| "auto".to_owned(), |size| size.to_string()));
+    add("memory_budget", found.memory_budget.to_string());
+    add("device", found.device.to_string());
+    add("dtype", found.dtype.to_string());
+    add("seed", options.seed.to_string());
+    provenance
+}
+
+/// What every task says: what ran, with which arguments, on which files.
+fn of_task(task: &str, arguments: &[String], models: &[(Side, &Checkpoint)]) -> Provenance {
+    let mut provenance = Provenance::default();
+    let mut add = |key: &str, value: String| provenance.add(format!("{PREFIX}{key}"), value);
+    add("version", env!("CARGO_PKG_VERSION").into());
+    add("task", task.into());
+    add("arguments", json!(arguments).to_string());
+    for (side, checkpoint) in models {
+        let model = format!("model_{side}").to_lowercase();
+        add(&model, checkpoint.path().to_string_lossy().into_owned());
+        add(&format!("{model}_took"), checkpoint.took().to_string_lossy().into_owned());
+        let shards: Vec<_> = checkpoint.shards().iter().map(shard).collect();
+        add(&format!("{model}_shards"), json!(shards).to_string());
+    }
     provenance
 }
 

@@ -1,0 +1,75 @@
+//! Arguments that every tool has.
+
+use clap::{Args, ValueEnum};
+use report::Format;
+
+use crate::Verbosity;
+
+// No doc comments on the two structs: clap would take them for what the tool is about.
+#[allow(missing_docs)]
+#[derive(Debug, Args)]
+pub struct FormatArguments {
+    /// File formats of the tables, separated by commas
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "csv,parquet")]
+    format: Vec<TableFormat>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum TableFormat {
+    Csv,
+    Parquet,
+}
+
+impl FormatArguments {
+    /// The formats, each once.
+    #[must_use]
+    pub fn formats(&self) -> Vec<Format> {
+        let mut formats = Vec::new();
+        for format in &self.format {
+            let format = match format {
+                TableFormat::Csv => Format::Csv,
+                TableFormat::Parquet => Format::Parquet,
+            };
+            if !formats.contains(&format) {
+                formats.push(format);
+            }
+        }
+        formats
+    }
+}
+
+#[allow(missing_docs)]
+#[derive(Debug, Args)]
+pub struct RunArguments {
+    /// Threads; the results do not depend on it [default: one a core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
+    threads: Option<u16>,
+
+    /// Say nothing but errors
+    #[arg(long, short, conflicts_with = "verbose")]
+    quiet: bool,
+
+    /// Say more
+    #[arg(long, short)]
+    verbose: bool,
+}
+
+impl RunArguments {
+    /// The number of threads; 0 for one a core.
+    #[must_use]
+    pub fn threads(&self) -> usize {
+        self.threads.map_or(0, usize::from)
+    }
+
+    /// How much the tool says.
+    #[must_use]
+    pub const fn verbosity(&self) -> Verbosity {
+        Verbosity::from_flags(self.quiet, self.verbose)
+    }
+}
+
+/// The command line as it was given, for the provenance.
+#[must_use]
+pub fn given_arguments() -> Vec<String> {
+    std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned()).collect()
+}

@@ -1,0 +1,130 @@
+//! What is measured of hidden states, on which texts, and how.
+
+use std::path::PathBuf;
+
+use activations::{DeviceChoice, DtypeChoice};
+use report::Format;
+
+use crate::{Error, Side};
+
+/// A text with a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Split {
+    /// Its name in the tables, such as forget or retain.
+    pub name: String,
+    /// A UTF-8 file with one sample a line.
+    pub path: PathBuf,
+}
+
+/// The models that are measured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Models {
+    /// Each by itself; they need have nothing in common.
+    OneByOne(Vec<PathBuf>),
+    /// A baseline and a changed model of the same depth, width and tokens, compared token by token.
+    Lockstep {
+        /// The baseline.
+        a: PathBuf,
+        /// The changed model.
+        b: PathBuf,
+    },
+}
+
+impl Models {
+    /// With the name of each in messages.
+    pub(crate) fn all(&self) -> Vec<(Side, &PathBuf)> {
+        match self {
+            Self::OneByOne(models) => (1..).map(Side::Number).zip(models).collect(),
+            Self::Lockstep { a, b } => vec![(Side::A, a), (Side::B, b)],
+        }
+    }
+
+    /// How many go through a forward pass together.
+    pub(crate) fn together(&self) -> usize {
+        match self {
+            Self::OneByOne(_) => 1,
+            Self::Lockstep { .. } => 2,
+        }
+    }
+}
+
+/// Settings of [`activation_norms`](crate::activation_norms).
+#[derive(Clone, Debug)]
+pub struct ActivationNormsOptions {
+    /// Folders or files of the models, each with its `config.json` and `tokenizer.json`.
+    pub models: Models,
+    /// The texts, each under a name of its own.
+    pub splits: Vec<Split>,
+    /// The tables go into this folder.
+    pub outdir: PathBuf,
+    /// Most samples of a split.
+    pub max_samples: usize,
+    /// Most tokens of a sample, special tokens included.
+    pub max_length: usize,
+    /// Most samples that are computed at once; `None` for as many as make about 2048 tokens.
+    pub batch_size: Option<usize>,
+    /// Bytes that hidden states, weights and intermediate results may take together; `None` for a quarter of the
+    /// memory that this process may use.
+    pub memory_budget: Option<u64>,
+    /// Where it is computed.
+    pub device: DeviceChoice,
+    /// In which type.
+    pub dtype: DtypeChoice,
+    /// Whether each sample gets rows of its own.
+    pub per_sample: bool,
+    /// Seed of the resamples that intervals come from.
+    pub seed: u64,
+    /// Threads; 0 for one a core.
+    pub threads: usize,
+    /// File formats of the tables.
+    pub formats: Vec<Format>,
+    /// The command line, for the provenance.
+    pub arguments: Vec<String>,
+}
+
+impl ActivationNormsOptions {
+    /// Defaults: 128 samples of up to 512 tokens, device and dtype as they suit the machine, CSV and Parquet.
+    #[must_use]
+    pub fn new(models: Models, splits: Vec<Split>, outdir: impl Into<PathBuf>) -> Self {
+        Self {
+            models,
+            splits,
+            outdir: outdir.into(),
+            max_samples: 128,
+            max_length: 512,
+            batch_size: None,
+            memory_budget: None,
+            device: DeviceChoice::Auto,
+            dtype: DtypeChoice::Auto,
+            per_sample: false,
+            seed: 0,
+            threads: 0,
+            formats: vec![Format::Csv, Format::Parquet],
+            arguments: Vec::new(),
+        }
+    }
+
+    /// That rows of different models and texts can be told apart, and that there are some.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let names: Vec<&str> = self.splits.iter().map(|split| split.name.as_str()).collect();
+        if names.is_empty() {
+            return Err(Error::NoText);
+        }
+        if let Some(name) = twice(&names) {
+            return Err(Error::SplitTwice { name: (*name).to_owned() });
+        }
+        match &self.models {
+            Models::OneByOne(models) if models.is_empty() => Err(Error::NoModel),
+            Models::OneByOne(models) => match twice(models) {
+                Some(path) => Err(Error::ModelTwice { path: path.clone() }),
+                None => Ok(()),
+            },
+            Models::Lockstep { .. } => Ok(()),
+        }
+    }
+}
+
+/// The first that was there before.
+fn twice<T: PartialEq>(all: &[T]) -> Option<&T> {
+    all.iter().enumerate().find(|(index, one)| all[..*index].contains(one)).map(|(_, one)| one)
+}
