@@ -102,9 +102,10 @@ impl Architecture {
             EmbeddingScale::SqrtHiddenSize => (hidden as f64).sqrt(),
             EmbeddingScale::EmbeddingMultiplier => config.required_number("embedding_multiplier")?,
         };
-        let residual_multiplier = match family.block.residual_multiplier {
-            true => config.required_number("residual_multiplier")?,
-            false => 1.0,
+        let residual_multiplier = if family.block.residual_multiplier {
+            config.required_number("residual_multiplier")?
+        } else {
+            1.0
         };
         let given = |asked: bool, quantity| if asked { config.number(quantity) } else { Ok(None) };
         Ok(Self {
@@ -231,7 +232,7 @@ fn windows(config: &Config, family: &Family, rotates: &[bool]) -> Result<Vec<Opt
     };
     let chosen: Vec<bool> = match (rule, config.list("layer_types")?) {
         (WindowRule::AttentionTypes, _) => local_attention(config, count)?,
-        (WindowRule::All, _) | (WindowRule::IfUsed, None) | (WindowRule::Never, _) => vec![true; count],
+        (WindowRule::All | WindowRule::Never, _) | (WindowRule::IfUsed, None) => vec![true; count],
         (_, Some(types)) => {
             if types.len() != count {
                 let problem = format!("has {} entries for {count} blocks", types.len());

@@ -176,11 +176,8 @@ impl Scores {
 fn alibi_slope(head: usize, heads: usize) -> f32 {
     let power = 1usize << heads.ilog2();
     let base = |count: usize| (2f64.powf(-(2f64.powf(-((count as f64).log2() - 3.0))))) as f32;
-    if head < power {
-        base(power).powi(head as i32 + 1)
-    } else {
-        base(2 * power).powi(2 * (head - power) as i32 + 1)
-    }
+    let slope = |base: f32, exponent: usize| base.powf(exponent as f32);
+    if head < power { slope(base(power), head + 1) } else { slope(base(2 * power), 2 * (head - power) + 1) }
 }
 
 /// From rows by key-value head (its queries, its key, its value) to all queries, all keys, all values.

@@ -60,18 +60,18 @@ impl Block {
     /// The residual stream `[tokens, hidden]` after the block.
     pub(crate) fn apply(&self, x: Tensor, pack: &Pack, emit: &mut Emit<'_>) -> Result<Tensor, Error> {
         let index = self.index;
-        let failed = |source| Error::Compute { place: format!("block {index}"), source };
+        let failed = |source| Error::compute(format!("block {index}"), source);
         let normed = |norm: &Option<Norm>, x: &Tensor| match norm {
             Some(norm) => norm.apply(x).map_err(failed),
             None => Ok(x.clone()),
         };
         let attention = |x: &Tensor| {
             let out = self.attention.apply(x, pack).map_err(failed)?;
-            self.contribution(&self.attention_post_norm, out).map_err(failed)
+            self.contribution(self.attention_post_norm.as_ref(), out).map_err(failed)
         };
         let mlp = |x: &Tensor| {
             let out = self.mlp.apply(x).map_err(failed)?;
-            self.contribution(&self.mlp_post_norm, out).map_err(failed)
+            self.contribution(self.mlp_post_norm.as_ref(), out).map_err(failed)
         };
         let x = emit(HookPoint::ResidPre(index), x)?;
         let post = match self.shape {
@@ -109,7 +109,7 @@ impl Block {
     }
 
     /// What attention or MLP add to the residual stream, from what they put out.
-    fn contribution(&self, post_norm: &Option<Norm>, out: Tensor) -> candle_core::Result<Tensor> {
+    fn contribution(&self, post_norm: Option<&Norm>, out: Tensor) -> candle_core::Result<Tensor> {
         let out = match post_norm {
             Some(norm) => norm.apply(&out)?,
             None => out,

@@ -94,12 +94,13 @@ impl Config {
         self.wrong(quantity, problem)
     }
 
-    /// A number of things.
+    /// A number of things, small enough that products of a few of them can be counted.
     pub(crate) fn count(&self, quantity: &str) -> Result<Option<usize>, Error> {
         self.get(quantity)
             .map(|value| {
-                let count = value.as_u64().and_then(|count| usize::try_from(count).ok());
-                count.ok_or_else(|| self.wrong(quantity, "is no whole number"))
+                let count = value.as_u64().filter(|count| *count < 1 << 31);
+                let problem = "is no whole number below 2147483648";
+                count.map(|count| count as usize).ok_or_else(|| self.wrong(quantity, problem))
             })
             .transpose()
     }

@@ -30,7 +30,7 @@ impl DeviceChoice {
     /// `Auto` always finds the CPU.
     pub fn open(self) -> Result<Device, Error> {
         let not_built = Error::DeviceNotBuilt { device: self };
-        let refused = |source| Error::Device { device: self, source };
+        let refused = |source| Error::Device { device: self, source: Box::new(source) };
         match self {
             Self::Auto => {
                 let gpu = Self::Cuda(0).open().or_else(|_| Self::Metal.open());

@@ -95,7 +95,7 @@ pub enum Error {
         /// The tensor.
         name: String,
         /// Why.
-        source: candle_core::Error,
+        source: Box<candle_core::Error>,
     },
     /// A token is beyond a model's vocabulary: the tokenizer is not the model's.
     #[error("token {id} is beyond the {vocabulary} embeddings of {}", path.display())]
@@ -160,7 +160,7 @@ pub enum Error {
         /// The device asked for.
         device: crate::DeviceChoice,
         /// Why.
-        source: candle_core::Error,
+        source: Box<candle_core::Error>,
     },
     /// A step of the forward pass failed.
     #[error("cannot compute {place}")]
@@ -168,7 +168,7 @@ pub enum Error {
         /// Where in the model.
         place: String,
         /// Why.
-        source: candle_core::Error,
+        source: Box<candle_core::Error>,
     },
     /// A hook ended the run.
     #[error("a hook at {at} failed")]
@@ -269,6 +269,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// A step of the forward pass that failed.
+    pub(crate) fn compute(place: impl Into<String>, source: candle_core::Error) -> Self {
+        Self::Compute { place: place.into(), source: Box::new(source) }
+    }
+
     /// What the user can do about it, as one sentence; empty where the message says it all.
     #[must_use]
     pub fn hint(&self) -> &'static str {

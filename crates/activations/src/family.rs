@@ -262,6 +262,7 @@ pub(crate) enum BlockShape {
 
 #[derive(Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "switches of a table, each by its name")]
 pub(crate) struct Attention {
     pub(crate) layout: ProjectionLayout,
     /// Names of separate projections.

@@ -17,7 +17,7 @@ use crate::weights::{NormWeights, OuterWeights, Request, Source};
 pub struct Model<'a> {
     pub(crate) checkpoint: &'a Checkpoint,
     pub(crate) architecture: Architecture,
-    model_type: String,
+    family: String,
     prefix: String,
     vocabulary: usize,
     positions: Option<usize>,
@@ -57,7 +57,7 @@ impl<'a> Model<'a> {
         };
         let model = Self {
             checkpoint,
-            model_type: config.model_type().to_owned(),
+            family: config.model_type().to_owned(),
             prefix,
             vocabulary,
             positions,
@@ -98,7 +98,7 @@ impl<'a> Model<'a> {
     /// The family, as the configuration names it.
     #[must_use]
     pub fn model_type(&self) -> &str {
-        &self.model_type
+        &self.family
     }
 
     pub(crate) fn request<S>(&self, source: S) -> Request<'_, S> {
@@ -113,10 +113,9 @@ impl<'a> Model<'a> {
     }
 
     pub(crate) fn load_block(&self, index: usize, dtype: DType, device: &Device) -> Result<Block, Error> {
-        let place = || format!("block {index} of {}", self.checkpoint.path().display());
         let weights = self.request(Load::new(self.checkpoint, dtype, device)).block(index)?;
         Block::new(&self.architecture, index, weights)
-            .map_err(|source| Error::Compute { place: place(), source })
+            .map_err(|source| self.failed(&format!("block {index}"), source))
     }
 
     pub(crate) fn load_outer(&self, dtype: DType, device: &Device) -> Result<Outer, Error> {
@@ -125,7 +124,7 @@ impl<'a> Model<'a> {
     }
 
     fn failed(&self, place: &str, source: candle_core::Error) -> Error {
-        Error::Compute { place: format!("{place} of {}", self.checkpoint.path().display()), source }
+        Error::compute(format!("{place} of {}", self.checkpoint.path().display()), source)
     }
 
     /// The embeddings of a pack as they enter block 0, `[tokens, hidden]`. Only the rows that occur are read.
@@ -279,7 +278,7 @@ impl Source for Load<'_> {
         self.weights.get(shape, name).map_err(|source| Error::Load {
             path: self.checkpoint.took().into(),
             name: name.to_owned(),
-            source,
+            source: Box::new(source),
         })
     }
 }

@@ -164,8 +164,7 @@ impl<'a> Reader<'a> {
             .filter(|theta| *theta > 0.0)
             .ok_or_else(|| self.wrong("rope_theta", "is not positive"))?;
         let fraction = self.number_or("partial_rotary_factor", "partial_rotary_factor")?.unwrap_or(1.0);
-        let dimensions =
-            self.config.count("rotary_dim")?.unwrap_or_else(|| (head_dim as f64 * fraction) as usize);
+        let dimensions = self.config.count("rotary_dim")?.unwrap_or((head_dim as f64 * fraction) as usize);
         if dimensions < 2 || dimensions > head_dim || !dimensions.is_multiple_of(2) {
             let problem = format!("turns {dimensions} of {head_dim} components of a head");
             return Err(self.config.error("partial_rotary_factor", problem));

@@ -101,8 +101,8 @@ impl<'a> Stream<'a> {
         for window in &self.windows {
             let mut batches: Vec<Running<'_>> =
                 window.iter().map(|samples| self.embed(samples, &outer, hooks)).collect::<Result<_, _>>()?;
-            let mut together =
-                may_share && same_states(&batches).map_err(|source| failed("the embedding", source))?;
+            let mut together = may_share
+                && same_states(&batches).map_err(|source| Error::compute("the embedding", source))?;
             for index in 0..first.blocks() {
                 together = together && self.same_block(index)?;
                 let blocks: Vec<Block> = self.models[..if together { 1 } else { self.models.len() }]
@@ -137,7 +137,7 @@ impl<'a> Stream<'a> {
         let mut running = Running { samples, packs: Vec::new(), states: Vec::new() };
         for (index, (model, outer)) in self.models.iter().zip(outer).enumerate() {
             let pack = Pack::new(lengths.clone(), &model.architecture, device)
-                .map_err(|source| failed("the positions", source))?;
+                .map_err(|source| Error::compute("the positions", source))?;
             let x = model.embed(&tokens, &pack, outer, dtype, device)?;
             running.states.push(emit(HookPoint::Embed, x, &[index], samples, hooks)?);
             running.packs.push(pack);
@@ -254,10 +254,6 @@ fn emit(
         }
     }
     Ok(hidden)
-}
-
-fn failed(place: &str, source: candle_core::Error) -> Error {
-    Error::Compute { place: place.to_owned(), source }
 }
 
 /// True if both models have the same states in every batch, bit for bit.

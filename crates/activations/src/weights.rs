@@ -118,9 +118,12 @@ impl<S: Source> Request<'_, S> {
         let names = &architecture.family.names;
         let prefix = self.prefix.to_owned();
         let (width, hidden) = (architecture.embedding_width, architecture.hidden);
-        let mut projection = |name: &str, shape: [usize; 2]| match width == hidden {
-            true => Ok(None),
-            false => self.source.get(&format!("{prefix}{name}.weight"), &shape).map(Some),
+        let mut projection = |name: &str, shape: [usize; 2]| {
+            if width == hidden {
+                Ok(None)
+            } else {
+                self.source.get(&format!("{prefix}{name}.weight"), &shape).map(Some)
+            }
         };
         let project_in = projection(&names.project_in, [hidden, width])?;
         let project_out = projection(&names.project_out, [width, hidden])?;

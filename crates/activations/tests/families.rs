@@ -1,5 +1,7 @@
 //! Every family against transformers: fixtures/activations/families, made by fixtures/make_activations.py.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a panic is how a test fails
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 

@@ -169,7 +169,7 @@ impl WithSimd for ActivateRow<'_> {
             ),
             Activation::GeluTanh => self.each(
                 #[inline(always)]
-                |x| x * sigmoid(1.595_769_1 * (x + 0.044_715 * x * x * x)),
+                |x| x * sigmoid(1.595_769 * (x + 0.044_715 * x * x * x)),
             ),
             Activation::QuickGelu => self.each(
                 #[inline(always)]
@@ -187,14 +187,8 @@ impl WithSimd for ActivateRow<'_> {
                 #[inline(always)]
                 |x| x.max(0.0) * x.max(0.0),
             ),
-            Activation::Tanh => self.each(
-                #[inline(always)]
-                |x| tanh(x),
-            ),
-            Activation::Sigmoid => self.each(
-                #[inline(always)]
-                |x| sigmoid(x),
-            ),
+            Activation::Tanh => self.each(tanh),
+            Activation::Sigmoid => self.each(sigmoid),
             Activation::Identity => self.each(
                 #[inline(always)]
                 |x| x,

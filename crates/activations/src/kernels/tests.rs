@@ -33,8 +33,8 @@ proptest! {
     #[test]
     fn norms(rows in 1usize..40, width in 1usize..70, layer: bool, weighted: bool, heads in 1usize..4) {
         let kind = if layer { NormKind::Layer } else { NormKind::Rms };
-        let weight = |_| random(&[heads, width]);
-        let norm = Norm::new(kind, 1e-5, true, weighted.then_some(()).map(weight), weighted.then_some(()).map(weight));
+        let weight = || weighted.then(|| random(&[heads, width]));
+        let norm = Norm::new(kind, 1e-5, true, weight(), weight());
         let norm = norm.unwrap();
         let x = random(&[rows, heads, width]);
         let fused = super::norm(&norm, &x).unwrap().unwrap();
