@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""Times collect-param-stats against torch doing the Python scripts' work, in turn, and prints medians and ratios.
+"""Times the tools against torch doing the Python scripts' work, in turn, and prints medians and ratios.
 
   python3 compare_with_torch.py MODEL_A MODEL_B [--runs 5] [--operators delta,a] [--tolerance 1e-4]
-                               [--binary target/release/collect-param-stats]
+  python3 compare_with_torch.py MODEL_A MODEL_B --forget FORGET --retain RETAIN [--runs 5]
 
-Needs torch and safetensors. torch's part is what the scripts did: per matrix the Frobenius norm of W_b - W_a and the
+With texts it is collect-activation-norms on both models in lockstep that is timed (f32, on the CPU), against transformers
+in batches of two, padded, each model loaded again for each text, logits and all. Needs torch, safetensors and
+transformers. Without texts it is collect-param-stats. torch's part is what the scripts did: per matrix the Frobenius norm of W_b - W_a and the
 stable ranks of it and of W_a from five power iterations in f32, one tensor of safetensors in memory at a time. The tool
 does more in its time: W_b too unless --operators delta,a leaves it out, certified intervals of relative width 1e-4, and
 all other columns. `work` leaves out torch's start-up.
@@ -53,6 +55,28 @@ def torch_work(model_a, model_b):
     print(json.dumps({"work": time.perf_counter() - start}))
 
 
+def torch_activations(models, texts):
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    start = time.perf_counter()
+    with torch.inference_mode():
+        for path in models:
+            for text in texts:
+                with open(text) as file:
+                    lines = [line.strip() for line in file if line.strip()][:128]
+                tokenizer = AutoTokenizer.from_pretrained(path)
+                tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
+                model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32).eval()
+                for first in range(0, len(lines), 2):
+                    batch = tokenizer(lines[first:first + 2], return_tensors="pt", padding=True, truncation=True, max_length=512)
+                    batch.pop("token_type_ids", None)
+                    mask = batch["attention_mask"]
+                    for hidden in model(**batch, output_hidden_states=True, use_cache=False).hidden_states:
+                        float((torch.linalg.vector_norm(hidden.float(), dim=-1) * mask).sum())
+    print(json.dumps({"work": time.perf_counter() - start}))
+
+
 def run(command):
     """Seconds, peak resident MB and output of a process."""
     start = time.perf_counter()
@@ -68,18 +92,27 @@ def main():
     parser.add_argument("model_a")
     parser.add_argument("model_b")
     parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--binary", default="target/release/collect-param-stats")
+    parser.add_argument("--binaries", default="target/release")
+    parser.add_argument("--forget")
+    parser.add_argument("--retain")
     parser.add_argument("--operators", default="delta,a,b")
     parser.add_argument("--tolerance", default="1e-4")
     parser.add_argument("--torch-only", action="store_true")
     options = parser.parse_args()
+    texts = ["--forget", options.forget, "--retain", options.retain] if options.forget else []
     if options.torch_only:
-        return torch_work(options.model_a, options.model_b)
+        models = options.model_a, options.model_b
+        return torch_activations(models, texts[1::2]) if texts else torch_work(*models)
     rows = []
     with tempfile.TemporaryDirectory() as outdir:
-        ours = [options.binary, "--model-a", options.model_a, "--model-b", options.model_b, "--outdir", outdir, "-q",
-                "--operators", options.operators, "--tolerance", options.tolerance]
-        theirs = [sys.executable, __file__, options.model_a, options.model_b, "--torch-only"]
+        models = ["--model-a", options.model_a, "--model-b", options.model_b, "--outdir", outdir, "-q"]
+        if texts:
+            ours = [f"{options.binaries}/collect-activation-norms", *models, "--device", "cpu",
+                    "--forget-text", options.forget, "--retain-text", options.retain]
+        else:
+            ours = [f"{options.binaries}/collect-param-stats", *models,
+                    "--operators", options.operators, "--tolerance", options.tolerance]
+        theirs = [sys.executable, __file__, options.model_a, options.model_b, *texts, "--torch-only"]
         for turn in range(options.runs + 1):
             seconds, memory, _ = run(ours)
             torch_seconds, torch_memory, output = run(theirs)
