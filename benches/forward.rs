@@ -4,6 +4,7 @@
 //! floor), the group `forward` all blocks of a random model of that shape over packed samples, counting the operations of
 //! its linear maps alone: what else a block does shows as a lower rate.
 #![allow(missing_docs)] // criterion's macros make public functions
+#![allow(clippy::expect_used)] // a benchmark that cannot begin ends
 
 use std::collections::HashMap;
 use std::path::Path;
