@@ -1,11 +1,13 @@
 //! Every number of every fixture pair against numpy's (f64 SVD), and the tables' promises.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a panic is how a test fails
 
-use std::collections::BTreeMap;
+mod common;
+
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use common::Row;
 use pipeline::{Error, Observer, ParamStats, ParamStatsOptions, Side, param_stats};
 use report::{Format, ZeroDeltas};
 use serde_json::Value;
@@ -26,34 +28,17 @@ fn run(options: &ParamStatsOptions) -> ParamStats {
     param_stats(options, &(), &AtomicBool::new(false)).unwrap()
 }
 
-/// A table as column name → cell, row by row; the fixtures' numeric tables have no quoted fields.
-fn csv(found: &ParamStats, table: &str) -> Vec<BTreeMap<String, String>> {
-    let text = std::fs::read_to_string(found.folder.join(format!("{table}.csv"))).unwrap();
-    let mut lines = text.lines();
-    let header: Vec<&str> = lines.next().unwrap().split(',').collect();
-    lines
-        .map(|line| {
-            let cells: Vec<&str> = line.split(',').collect();
-            assert_eq!(cells.len(), header.len(), "{line}");
-            header.iter().map(ToString::to_string).zip(cells.iter().map(ToString::to_string)).collect()
-        })
-        .collect()
+/// A table that was written.
+fn csv(found: &ParamStats, table: &str) -> Vec<Row> {
+    common::csv(&found.folder, table)
 }
 
-/// Equal up to rounding; null is an empty cell. `scale` is what the value may have cancelled from.
+/// Equal up to rounding.
 fn agrees(cell: &str, expected: &Value, scale: f64) -> bool {
-    match (expected, cell) {
-        (Value::Null, cell) => cell.is_empty(),
-        (Value::String(text), cell) => text == cell,
-        (_, "") => false,
-        (number, cell) => {
-            let (found, expected) = (cell.parse::<f64>().unwrap(), number.as_f64().unwrap());
-            (found - expected).abs() <= 1e-9 * expected.abs().max(1e-3 * scale)
-        }
-    }
+    common::agrees(cell, expected, 1e-9, 1e-3 * scale)
 }
 
-fn check(table: &str, found: &[BTreeMap<String, String>], expected: &Value, key: &[&str]) {
+fn check(table: &str, found: &[Row], expected: &Value, key: &[&str]) {
     let expected = expected.as_array().unwrap();
     assert_eq!(found.len(), expected.len(), "{table}");
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
