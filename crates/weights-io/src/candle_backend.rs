@@ -6,7 +6,7 @@ use candle_core::{DType, Device, Error, Result, Shape, Tensor};
 use candle_nn::var_builder::SimpleBackend;
 use candle_nn::{Init, VarBuilder};
 
-use crate::{Checkpoint, TensorInfo};
+use crate::{Checkpoint, Dtype, TensorInfo, TensorView};
 use convert::Float;
 
 /// A [`Checkpoint`] behind candle's [`VarBuilder`].
@@ -55,53 +55,57 @@ impl<'a> CandleBackend<'a> {
                 Error::msg(format_args!("tensor {name} has {count} rows, none at {row}"))
                     .with_path(self.checkpoint.file_of(tensor))
             })?;
-            let view =
-                self.checkpoint.view(&row).map_err(|source| Error::Io(std::io::Error::other(source)))?;
-            bytes.extend_from_slice(&view.to_contiguous());
+            bytes.extend_from_slice(&self.view(&row)?.to_contiguous());
         }
+        let values = tensor_of(tensor, &bytes, &[rows.len(), columns], dtype, device);
         self.checkpoint.give_back(tensor);
-        let shape = (rows.len(), columns);
-        match dtype {
-            DType::F16 => Tensor::from_vec(convert::to_vec::<half::f16>(tensor.dtype, &bytes), shape, device),
-            DType::BF16 => {
-                Tensor::from_vec(convert::to_vec::<half::bf16>(tensor.dtype, &bytes), shape, device)
-            }
-            DType::F32 => Tensor::from_vec(convert::to_vec::<f32>(tensor.dtype, &bytes), shape, device),
-            DType::F64 => Tensor::from_vec(convert::to_vec::<f64>(tensor.dtype, &bytes), shape, device),
-            other => {
-                Err(Error::UnsupportedDTypeForOp(other, "reading weights").context(format!("tensor {name}")))
-            }
-        }
+        values
     }
 
+    /// Copies a tensor to a device and gives its pages back.
     fn load(self, tensor: &TensorInfo, dtype: DType, device: &Device) -> Result<Tensor> {
-        let copy = match dtype {
-            DType::F16 => copy::<half::f16>,
-            DType::BF16 => copy::<half::bf16>,
-            DType::F32 => copy::<f32>,
-            DType::F64 => copy::<f64>,
-            other => {
-                let error = Error::UnsupportedDTypeForOp(other, "reading weights");
-                return Err(error.context(format!("tensor {}", tensor.name)));
-            }
-        };
-        copy(self.checkpoint, tensor, device)
+        // candle multiplies the axes unchecked; those of an empty tensor may be of any size.
+        let count =
+            tensor.shape.iter().try_fold(1usize, |product, length| product.checked_mul((*length).max(1)));
+        if count.is_none() {
+            let error =
+                Error::msg(format_args!("tensor {}: shape {:?} is too large", tensor.name, tensor.shape));
+            return Err(error.with_path(self.checkpoint.file_of(tensor)));
+        }
+        let view = self.view(tensor)?;
+        let values = tensor_of(tensor, &view.to_contiguous(), &tensor.shape, dtype, device);
+        self.checkpoint.give_back(tensor);
+        values
+    }
+
+    fn view<'t>(&'t self, tensor: &'t TensorInfo) -> Result<TensorView<'t>> {
+        // As an I/O error: of candle's wrappers the only one that keeps the cause as such.
+        self.checkpoint.view(tensor).map_err(|source| Error::Io(std::io::Error::other(source)))
     }
 }
 
-/// Copies a tensor to a device and gives its pages back.
-fn copy<T: Float>(checkpoint: &Checkpoint, tensor: &TensorInfo, device: &Device) -> Result<Tensor> {
-    // candle multiplies the axes unchecked; those of an empty tensor may be of any size.
-    if tensor.shape.iter().try_fold(1usize, |product, length| product.checked_mul((*length).max(1))).is_none()
-    {
-        let error = Error::msg(format_args!("tensor {}: shape {:?} is too large", tensor.name, tensor.shape));
-        return Err(error.with_path(checkpoint.file_of(tensor)));
+/// Stored elements of a tensor, or some of them, in the dtype asked for.
+fn tensor_of(
+    tensor: &TensorInfo,
+    bytes: &[u8],
+    shape: &[usize],
+    dtype: DType,
+    device: &Device,
+) -> Result<Tensor> {
+    fn convert<T: Float>(stored: Dtype, bytes: &[u8], shape: &[usize], device: &Device) -> Result<Tensor> {
+        Tensor::from_vec(convert::to_vec::<T>(stored, bytes), shape, device)
     }
-    // As an I/O error: of candle's wrappers the only one that keeps the cause as such.
-    let view = checkpoint.view(tensor).map_err(|source| Error::Io(std::io::Error::other(source)))?;
-    let values = convert::to_vec::<T>(tensor.dtype, &view.to_contiguous());
-    checkpoint.give_back(tensor);
-    Tensor::from_vec(values, tensor.shape.as_slice(), device)
+    let convert = match dtype {
+        DType::F16 => convert::<half::f16>,
+        DType::BF16 => convert::<half::bf16>,
+        DType::F32 => convert::<f32>,
+        DType::F64 => convert::<f64>,
+        other => {
+            let error = Error::UnsupportedDTypeForOp(other, "reading weights");
+            return Err(error.context(format!("tensor {}", tensor.name)));
+        }
+    };
+    convert(tensor.dtype, bytes, shape, device)
 }
 
 impl SimpleBackend for CandleBackend<'_> {

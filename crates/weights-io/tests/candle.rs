@@ -9,7 +9,7 @@ use candle_core::{DType, Device, Error, Tensor};
 use half::{bf16, f16};
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::Value;
-use weights_io::{Checkpoint, var_builder};
+use weights_io::{CandleBackend, Checkpoint, var_builder};
 
 fn formats() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/formats")
@@ -243,4 +243,29 @@ fn an_empty_tensor_with_huge_axes_is_an_error() {
     let checkpoint = Checkpoint::open(&path).unwrap();
     let error = var_builder(&checkpoint, DType::F32, &Device::Cpu).get_unchecked("x").unwrap_err();
     assert!(error.to_string().contains("tensor x"), "{error}");
+}
+
+#[test]
+fn rows_are_those_of_the_whole_matrix() {
+    for case in ["safetensors_single", "torch_zip_views", "torch_zip_deflated"] {
+        let checkpoint = Checkpoint::open(formats().join(case)).unwrap();
+        let backend = CandleBackend::new(&checkpoint);
+        let weights = var_builder(&checkpoint, DType::F32, &Device::Cpu);
+        let mut matrices = 0;
+        for tensor in
+            checkpoint.tensors().iter().filter(|tensor| tensor.shape.len() == 2 && tensor.shape[0] > 1)
+        {
+            let (name, last) = (&tensor.name, tensor.shape[0] as u32 - 1);
+            let whole = weights.get(tensor.shape.as_slice(), name).unwrap();
+            let rows = backend.rows(name, &[last, 0, last], DType::F32, &Device::Cpu).unwrap();
+            assert_eq!(rows.dims(), [3, tensor.shape[1]]);
+            let picked =
+                whole.index_select(&Tensor::new(&[last, 0, last], &Device::Cpu).unwrap(), 0).unwrap();
+            assert_same(&values(&rows), &values(&picked), name);
+            let beyond = backend.rows(name, &[last + 1], DType::F32, &Device::Cpu).unwrap_err().to_string();
+            assert!(beyond.contains(&format!("tensor {name} has {} rows", last + 1)), "{beyond}");
+            matrices += 1;
+        }
+        assert!(matrices > 0, "{case}");
+    }
 }
