@@ -9,8 +9,9 @@ use cli::{FormatArguments, RunArguments, given_arguments};
 use pipeline::{ActivationNormsOptions, Models, Split};
 
 const USAGE: &str = "\
-collect-activation-norms [OPTIONS] --models <PATH>... <TEXTS>
-       collect-activation-norms [OPTIONS] --model-a <PATH> --model-b <PATH> <TEXTS>";
+collect-activation-norms [OPTIONS] --models <PATH>... --forget-text <FILE> --retain-text <FILE>
+       collect-activation-norms [OPTIONS] --model-a <PATH> --model-b <PATH>\n           \
+--forget-text <FILE> --retain-text <FILE>";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -85,7 +86,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "SIZE")]
     memory_budget: Option<ByteSize>,
 
-    /// Where to compute: auto, cpu, cuda, cuda:N or metal; auto takes the first GPU, if there is one
+    /// Where to compute: auto, cpu, cuda, cuda:N or metal; auto takes the first GPU, if there is one that this program
+    /// was built for
     #[arg(long, value_name = "DEVICE", default_value_t = DeviceChoice::Auto)]
     device: DeviceChoice,
 

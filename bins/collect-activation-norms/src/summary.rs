@@ -15,21 +15,18 @@ fn text(found: &ActivationNorms, verbosity: Verbosity) -> String {
     let mut text = String::new();
     let _ = writeln!(text, "computed on {} in {}", found.device, found.dtype);
     let budget = ByteSize(found.memory_budget).display().iec();
-    match found.windows {
-        0 | 1 if verbosity < Verbosity::Verbose => {}
-        0 | 1 => {
-            let _ = writeln!(text, "all samples at once, within a memory budget of {budget}");
-        }
-        windows => {
-            let _ = writeln!(text, "samples in {windows} groups, to keep to a memory budget of {budget}");
-        }
+    if found.windows > 1 {
+        let times = found.windows;
+        let _ = writeln!(text, "weights were read {times} times, to keep to a memory budget of {budget}");
+    } else if verbosity == Verbosity::Verbose {
+        let _ = writeln!(text, "memory budget: {budget}; all samples fit");
     }
-    let _ = writeln!(text, "  samples   tokens  cut  mean norm  split, model");
+    let _ = writeln!(text, "  samples   tokens  truncated  mean norm  split, model");
     for (counts, row) in found.texts.iter().zip(&found.summary) {
         let mean = row.norm_mean.map_or("-".into(), |mean| format!("{mean:.4}"));
         let (samples, tokens, cut) = (counts.samples, counts.tokens, counts.truncated);
         let (split, model) = (escape(&counts.split), escape(&counts.model));
-        let _ = writeln!(text, "  {samples:>7}  {tokens:>7}  {cut:>3}  {mean:>9}  {split}, {model}");
+        let _ = writeln!(text, "  {samples:>7}  {tokens:>7}  {cut:>9}  {mean:>9}  {split}, {model}");
     }
     for counts in found.texts.iter().filter(|counts| counts.empty > 0) {
         let (split, model) = (escape(&counts.split), escape(&counts.model));

@@ -1,15 +1,13 @@
 //! The real binary on real files: output, messages, exit codes.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a panic is how a test fails
 
-use std::fs::File;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+#[path = "../../cli/tests/support/mod.rs"]
+mod support;
 
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use std::path::Path;
+use std::process::Command;
 
-fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures")
-}
+use support::{assert_interruptible, fixtures, provenance, redacted, rounded, stderr, table};
 
 /// Runs in `fixtures/`, so that paths in messages are the same everywhere.
 fn command(model_a: &str, model_b: &str, outdir: &Path) -> Command {
@@ -19,24 +17,6 @@ fn command(model_a: &str, model_b: &str, outdir: &Path) -> Command {
     command
 }
 
-fn stderr(output: &Output) -> String {
-    assert!(output.stdout.is_empty(), "data goes to files");
-    String::from_utf8(output.stderr.clone()).unwrap()
-}
-
-fn redacted(output: &Output, outdir: &Path) -> String {
-    stderr(output).replace(&*outdir.to_string_lossy(), "[outdir]")
-}
-
-/// Fractions to six digits: the last ones depend on the processor's instruction set.
-fn rounded(csv: &str) -> String {
-    let cell = |cell: &str| match cell.parse::<f64>() {
-        Ok(value) if cell.contains('.') => format!("{value:.5e}"),
-        _ => cell.to_owned(),
-    };
-    csv.lines().map(|line| line.split(',').map(cell).collect::<Vec<_>>().join(",") + "\n").collect()
-}
-
 #[test]
 fn the_demo_pair() {
     let outdir = tempfile::tempdir().unwrap();
@@ -44,19 +24,8 @@ fn the_demo_pair() {
     assert_eq!(output.status.code(), Some(0));
     insta::assert_snapshot!("summary", redacted(&output, outdir.path()));
     let folder = outdir.path().join("pairs_neox_a__to__pairs_neox_b");
-    for table in ["per_matrix", "per_layer", "per_component", "ledger"] {
-        let csv = std::fs::read_to_string(folder.join(format!("{table}.csv"))).unwrap();
-        insta::assert_snapshot!(table, rounded(&csv));
-        // Parquet holds the same rows.
-        let file = File::open(folder.join(format!("{table}.parquet"))).unwrap();
-        let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap();
-        let mut as_csv = Vec::new();
-        let mut writer = arrow::csv::WriterBuilder::new().with_header(true).build(&mut as_csv);
-        for batch in reader {
-            writer.write(&batch.unwrap()).unwrap();
-        }
-        drop(writer);
-        assert_eq!(String::from_utf8(as_csv).unwrap(), csv, "{table}");
+    for name in ["per_matrix", "per_layer", "per_component", "ledger"] {
+        insta::assert_snapshot!(name, rounded(&table(&folder, name), 6));
     }
     assert_eq!(std::fs::read_dir(folder).unwrap().count(), 8, "tables and nothing else");
 }
@@ -70,12 +39,7 @@ fn parquet_says_where_it_comes_from() {
         .unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let file = outdir.path().join("pairs_mixed_a__to__pairs_mixed_b/per_layer.parquet");
-    let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(file).unwrap()).unwrap();
-    let metadata = reader.metadata().file_metadata().key_value_metadata().unwrap().clone();
-    let get = |key: &str| {
-        let entry = metadata.iter().find(|entry| entry.key == format!("model_diffs.{key}"));
-        entry.unwrap_or_else(|| panic!("no {key}")).value.clone().unwrap()
-    };
+    let get = provenance(&file);
     assert_eq!(get("version"), env!("CARGO_PKG_VERSION"));
     assert!(get("arguments").contains(r#""--seed","5""#));
     assert_eq!(
@@ -214,25 +178,11 @@ fn every_format_can_be_asked_for_and_a_stale_one_goes() {
     assert_eq!(run("parquet"), "parquet");
 }
 
-/// A safetensors file of so many 4096 × 4096 f32 tensors that occupies no disk: all zeros.
-#[cfg(unix)]
+/// So many 4096 × 4096 matrices of zeros.
 fn sparse_model(path: &Path, tensors: usize) {
-    use std::io::Write;
-    let size = 4096 * 4096 * 4;
-    let entries: Vec<String> = (0..tensors)
-        .map(|index| {
-            format!(
-                r#""layers.{index}.mlp.up_proj.weight":{{"dtype":"F32","shape":[4096,4096],"data_offsets":[{},{}]}}"#,
-                index * size,
-                (index + 1) * size
-            )
-        })
-        .collect();
-    let header = format!("{{{}}}", entries.join(","));
-    let mut file = File::create(path).unwrap();
-    file.write_all(&(header.len() as u64).to_le_bytes()).unwrap();
-    file.write_all(header.as_bytes()).unwrap();
-    file.set_len((8 + header.len() + tensors * size) as u64).unwrap();
+    let name = |index| format!("layers.{index}.mlp.up_proj.weight");
+    let tensors: Vec<_> = (0..tensors).map(|index| (name(index), vec![4096, 4096])).collect();
+    support::sparse_model(path, &tensors);
 }
 
 #[test]
@@ -244,16 +194,7 @@ fn a_signal_ends_the_run_without_output() {
         sparse_model(&model, 400); // 27 GB of zeros: far longer than the signal takes
         let outdir = folder.path().join("results");
         let model = model.to_str().unwrap();
-        let mut child = command(model, model, &outdir).stderr(Stdio::piped()).spawn().unwrap();
-        // The folder is made after the handlers are set and before the work begins.
-        while !outdir.exists() && child.try_wait().unwrap().is_none() {
-            std::thread::sleep(std::time::Duration::from_millis(5));
-        }
-        Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
-        let output = child.wait_with_output().unwrap();
-        assert_eq!(output.status.code(), Some(code), "{}", stderr(&output));
-        assert_eq!(stderr(&output), "error: interrupted; nothing was written\n");
-        assert!(!outdir.exists(), "the empty folder is taken away again");
+        assert_interruptible(command(model, model, &outdir), &outdir, signal, code);
     }
 }
 

@@ -129,7 +129,10 @@ pub enum Error {
         second: (PathBuf, usize),
     },
     /// One block of each model and one batch of samples are more than the memory budget.
-    #[error("a batch and a block of each model need {} MiB, the memory budget is {} MiB", needed >> 20, budget >> 20)]
+    #[error(
+        "a batch and a block of each model need {} MiB, the memory budget is {} MiB",
+        needed.div_ceil(1 << 20), budget >> 20 // so that the first number is enough
+    )]
     Budget {
         /// Bytes needed at least.
         needed: u64,

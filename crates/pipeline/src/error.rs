@@ -64,7 +64,8 @@ pub enum Error {
     },
     /// Two models that should be compared token by token do not see the same tokens.
     #[error(
-        "the tokenizers of models A and B differ on {differing} of {samples} samples: no token has a counterpart"
+        "the tokenizers of models A and B give other tokens for {differing} of {samples} samples, which cannot be \
+         compared token by token"
     )]
     TokensDiffer {
         /// Samples with other tokens.

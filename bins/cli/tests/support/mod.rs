@@ -1,0 +1,88 @@
+//! What the tests of several tools do the same way: run in `fixtures/`, read what was said and written, send signals.
+#![allow(dead_code)] // no tool needs all of it
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+pub(crate) fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures")
+}
+
+pub(crate) fn stderr(output: &Output) -> String {
+    assert!(output.stdout.is_empty(), "data goes to files");
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+pub(crate) fn redacted(output: &Output, outdir: &Path) -> String {
+    stderr(output).replace(&*outdir.to_string_lossy(), "[outdir]")
+}
+
+/// Fractions to so many digits: the last ones depend on the processor's instruction set.
+pub(crate) fn rounded(csv: &str, digits: usize) -> String {
+    let cell = |cell: &str| match cell.parse::<f64>() {
+        Ok(value) if cell.contains('.') => format!("{value:.*e}", digits - 1),
+        _ => cell.to_owned(),
+    };
+    csv.lines().map(|line| line.split(',').map(cell).collect::<Vec<_>>().join(",") + "\n").collect()
+}
+
+/// A table as CSV; Parquet must hold the same rows.
+pub(crate) fn table(folder: &Path, table: &str) -> String {
+    let csv = std::fs::read_to_string(folder.join(format!("{table}.csv"))).unwrap();
+    let file = File::open(folder.join(format!("{table}.parquet"))).unwrap();
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap();
+    let mut as_csv = Vec::new();
+    let mut writer = arrow::csv::WriterBuilder::new().with_header(true).build(&mut as_csv);
+    for batch in reader {
+        writer.write(&batch.unwrap()).unwrap();
+    }
+    drop(writer);
+    assert_eq!(String::from_utf8(as_csv).unwrap(), csv, "{table}");
+    csv
+}
+
+/// What a Parquet file says of its origin under a key.
+pub(crate) fn provenance(file: &Path) -> impl Fn(&str) -> String + use<> {
+    let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(file).unwrap()).unwrap();
+    let metadata = reader.metadata().file_metadata().key_value_metadata().unwrap().clone();
+    move |key| {
+        let entry = metadata.iter().find(|entry| entry.key == format!("model_diffs.{key}"));
+        entry.unwrap_or_else(|| panic!("no {key}")).value.clone().unwrap()
+    }
+}
+
+/// A safetensors file of f32 tensors that occupies no disk: all zeros.
+pub(crate) fn sparse_model(path: &Path, tensors: &[(String, Vec<usize>)]) {
+    let mut end = 0;
+    let mut entries = Vec::new();
+    for (name, shape) in tensors {
+        let start = end;
+        end += shape.iter().product::<usize>() * 4;
+        entries
+            .push(format!(r#""{name}":{{"dtype":"F32","shape":{shape:?},"data_offsets":[{start},{end}]}}"#));
+    }
+    let header = format!("{{{}}}", entries.join(","));
+    let mut file = File::create(path).unwrap();
+    file.write_all(&(header.len() as u64).to_le_bytes()).unwrap();
+    file.write_all(header.as_bytes()).unwrap();
+    file.set_len((8 + header.len() + end) as u64).unwrap();
+}
+
+/// Sends a signal to a tool as soon as it begins its work, and sees that it leaves nothing behind.
+#[cfg(unix)]
+pub(crate) fn assert_interruptible(mut command: Command, outdir: &Path, signal: &str, code: i32) {
+    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+    // The folder is made after the handlers are set and before the work begins.
+    while !outdir.exists() && child.try_wait().unwrap().is_none() {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(code), "{}", stderr(&output));
+    assert_eq!(stderr(&output), "error: interrupted; nothing was written\n");
+    assert!(!outdir.exists(), "the empty folder is taken away again");
+}
