@@ -1,12 +1,15 @@
 //! The real binary on real files: output, messages, exit codes.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a panic is how a test fails
 
+#[path = "../../../crates/pipeline/tests/common/altered.rs"]
+mod altered;
 #[path = "../../cli/tests/support/mod.rs"]
 mod support;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
+use altered::altered;
 use support::{assert_interruptible, fixtures, provenance, redacted, rounded, stderr, table};
 
 const PAIR: [&str; 4] = ["--model-a", "a", "--model-b", "b"];
@@ -18,19 +21,6 @@ fn command(models: &[&str], outdir: &Path) -> Command {
     command.current_dir(fixtures().join("activations/pair")).args(models);
     command.args(["--max-samples", "6", "--max-length", "16", "--device", "cpu", "--outdir"]).arg(outdir);
     command
-}
-
-/// Model `b` under a path of its own, with some text of one of its JSON files replaced.
-fn altered(folder: &Path, file: &str, from: &str, to: &str) -> PathBuf {
-    let copy = folder.join("altered");
-    std::fs::create_dir_all(&copy).unwrap();
-    for name in ["config.json", "tokenizer.json", "model.safetensors"] {
-        std::fs::copy(fixtures().join("activations/pair/b").join(name), copy.join(name)).unwrap();
-    }
-    let text = std::fs::read_to_string(copy.join(file)).unwrap();
-    assert!(text.contains(from), "{from}");
-    std::fs::write(copy.join(file), text.replace(from, to)).unwrap();
-    copy
 }
 
 #[test]
@@ -95,7 +85,8 @@ fn parquet_says_where_it_comes_from() {
 fn activations_that_are_not_finite_show_in_the_exit_code() {
     let outdir = tempfile::tempdir().unwrap();
     // The root of a negative number.
-    let model = altered(outdir.path(), "config.json", r#""rms_norm_eps": 1e-05"#, r#""rms_norm_eps": -1e9"#);
+    let model =
+        altered(outdir.path(), "b", "config.json", r#""rms_norm_eps": 1e-05"#, r#""rms_norm_eps": -1e9"#);
     let tables = outdir.path().join("tables");
     let output = command(&["--models", model.to_str().unwrap()], &tables).args(TEXTS).output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
@@ -132,12 +123,12 @@ fn bad_models_are_named_with_cause_and_way_out() {
         ("tokens_differ", "tokenizer.json", "\"add_prefix_space\": false", "\"add_prefix_space\": true"),
     ] {
         let folder = tempfile::tempdir().unwrap();
-        let model = altered(folder.path(), file, from, to);
+        let model = altered(folder.path(), "b", file, from, to);
         let models = ["--model-a", "a", "--model-b", model.to_str().unwrap()];
         insta::assert_snapshot!(format!("error_{case}"), refused(&models, &TEXTS, folder.path()));
     }
     let folder = tempfile::tempdir().unwrap();
-    let model = altered(folder.path(), "config.json", "llama", "llama");
+    let model = altered(folder.path(), "b", "config.json", "llama", "llama");
     std::fs::remove_file(model.join("tokenizer.json")).unwrap();
     let models = ["--models", "a", model.to_str().unwrap()];
     insta::assert_snapshot!("error_no_tokenizer", refused(&models, &TEXTS, folder.path()));

@@ -23,11 +23,7 @@ pub(crate) fn norm_layers(
     samples: &Range<usize>,
 ) -> Vec<LayerNorms> {
     let of = |at, sample| norms.of(model, at, sample).map(token_norms).unwrap_or_default();
-    let layer = |(layer, site, at)| {
-        let samples = samples.clone().map(|sample| of(at, sample)).collect();
-        LayerNorms { layer, site, samples }
-    };
-    places(blocks).map(layer).collect()
+    layers(blocks, samples, of, |layer, site, samples| LayerNorms { layer, site, samples })
 }
 
 /// The same of the differences of two models.
@@ -37,11 +33,18 @@ pub(crate) fn difference_layers(
     samples: &Range<usize>,
 ) -> Vec<LayerDifferences> {
     let of = |at, sample| differences.of(at, sample).map(token_differences).unwrap_or_default();
-    let layer = |(layer, site, at)| {
-        let samples = samples.clone().map(|sample| of(at, sample)).collect();
-        LayerDifferences { layer, site, samples }
-    };
-    places(blocks).map(layer).collect()
+    layers(blocks, samples, of, |layer, site, samples| LayerDifferences { layer, site, samples })
+}
+
+fn layers<Sums, Layer>(
+    blocks: usize,
+    samples: &Range<usize>,
+    of: impl Fn(HookPoint, usize) -> Sums,
+    layer: impl Fn(u32, Site, Vec<Sums>) -> Layer,
+) -> Vec<Layer> {
+    let at_place =
+        |(number, site, at)| layer(number, site, samples.clone().map(|sample| of(at, sample)).collect());
+    places(blocks).map(at_place).collect()
 }
 
 fn token_norms(sums: &NormSums) -> TokenNorms {

@@ -1,11 +1,14 @@
 //! Every number of fixtures/activations/pair against transformers and numpy, and the promises of `activation_norms`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a panic is how a test fails
 
+#[path = "common/altered.rs"]
+mod altered;
 mod common;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use altered::altered;
 use common::{Row, agrees, csv};
 use pipeline::{ActivationNorms, ActivationNormsOptions, Error, Models, Observer, Split, activation_norms};
 use serde_json::Value;
@@ -46,19 +49,6 @@ fn run(options: &ActivationNormsOptions) -> ActivationNorms {
 
 fn error(options: &ActivationNormsOptions) -> Error {
     activation_norms(options, &(), &AtomicBool::new(false)).unwrap_err()
-}
-
-/// A model of the pair under a path of its own, with some text of one of its JSON files replaced.
-fn altered(folder: &Path, model: &str, file: &str, from: &str, to: &str) -> PathBuf {
-    let copy = folder.join(format!("altered_{model}"));
-    std::fs::create_dir_all(&copy).unwrap();
-    for name in ["config.json", "tokenizer.json", "model.safetensors"] {
-        std::fs::copy(pair(model).join(name), copy.join(name)).unwrap();
-    }
-    let text = std::fs::read_to_string(copy.join(file)).unwrap();
-    assert!(text.contains(from), "{from}");
-    std::fs::write(copy.join(file), text.replace(from, to)).unwrap();
-    copy
 }
 
 /// Whether a row is of the hidden state that the fixture calls by a layer's number or `pre_norm`.
