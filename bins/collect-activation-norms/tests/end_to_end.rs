@@ -54,6 +54,30 @@ fn several_models_by_themselves() {
 }
 
 #[test]
+fn what_is_equal_or_empty_is_said_to_be_so() {
+    let outdir = tempfile::tempdir().unwrap();
+    let output =
+        command(&["--model-a", "a", "--model-b", "a-bin"], outdir.path()).args(TEXTS).output().unwrap();
+    let summary = stderr(&output);
+    assert!(summary.contains("no difference on forget\nno difference on retain\ntables:"), "{summary}");
+
+    // A tokenizer that drops every x and adds no special tokens: the sample `x` has nothing left.
+    let dropping = r#""normalizer": {"type": "Replace", "pattern": {"String": "x"}, "content": ""}"#;
+    let model = altered(outdir.path(), "a", "tokenizer.json", r#""normalizer": null"#, dropping);
+    let text = std::fs::read_to_string(model.join("tokenizer.json")).unwrap();
+    let (before, rest) = text.split_once(r#""post_processor": "#).unwrap();
+    let (_, after) = rest.split_once(r#""decoder": "#).unwrap();
+    let text = format!(r#"{before}"post_processor": null, "decoder": {after}"#);
+    std::fs::write(model.join("tokenizer.json"), text).unwrap();
+    let output = command(&["--models", model.to_str().unwrap()], outdir.path()).args(TEXTS).output().unwrap();
+    let summary = redacted(&output, outdir.path());
+    assert!(
+        summary.contains("left out: 1 sample without a token in forget, [outdir]/altered_a\n"),
+        "{summary}"
+    );
+}
+
+#[test]
 fn parquet_says_where_it_comes_from() {
     let outdir = tempfile::tempdir().unwrap();
     let output = command(&PAIR, outdir.path())
