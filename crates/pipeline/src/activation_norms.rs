@@ -96,7 +96,7 @@ fn measure(
     let tables_error = |source| Error::Tables { source };
     let mut tables = Tables::create(&options.outdir, &options.formats).map_err(tables_error)?;
     observer.forward_started(groups.iter().map(Group::steps).sum());
-    let mut rows = Rows::default();
+    let mut rows = Rows { per_sample: options.per_sample.then(Vec::new), ..Rows::default() };
     for group in &groups {
         group.measure(&texts, observer, interrupted, &mut rows)?;
     }
@@ -117,7 +117,8 @@ fn measure(
     tables.stage(&found.norms, &provenance).map_err(tables_error)?;
     tables.stage(&found.summary, &provenance).map_err(tables_error)?;
     stage_if(together == 2, &mut tables, &found.differences, &provenance)?;
-    stage_if(options.per_sample, &mut tables, &rows.per_sample, &provenance)?;
+    let per_sample = rows.per_sample.as_deref().unwrap_or_default();
+    stage_if(options.per_sample, &mut tables, per_sample, &provenance)?;
     unless_interrupted(interrupted)?;
     found.files = tables.finish().map_err(tables_error)?;
     Ok(found)

@@ -26,7 +26,8 @@ pub(crate) struct Rows {
     pub(crate) norms: Vec<ActivationNormRow>,
     pub(crate) differences: Vec<ActivationDifferenceRow>,
     pub(crate) summary: Vec<ActivationSummaryRow>,
-    pub(crate) per_sample: Vec<SampleNormRow>,
+    /// Only if asked for: there may be very many.
+    pub(crate) per_sample: Option<Vec<SampleNormRow>>,
 }
 
 impl<'a> Group<'a> {
@@ -78,7 +79,9 @@ impl<'a> Group<'a> {
                 let (model, name) = (&counts.model, &counts.split);
                 rows.norms.extend(activation_norm_rows(model, name, &layers, &split.bootstrap));
                 rows.summary.push(activation_summary_row(model, name, &layers, &split.bootstrap));
-                rows.per_sample.extend(sample_norm_rows(model, name, &layers));
+                if let Some(per_sample) = &mut rows.per_sample {
+                    per_sample.extend(sample_norm_rows(model, name, &layers));
+                }
             }
         }
         for split in texts.splits.iter().filter(|_| is_pair) {
