@@ -1,19 +1,15 @@
 //! Runs the example `list_tensors` on fixtures of each format and on bad input.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a panic is how a test fails
 
-use std::path::{Path, PathBuf};
+mod support;
+
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use assert_cmd::assert::OutputAssertExt;
 
-/// Runs at the root of the workspace, so that messages hold relative paths.
 fn list_tensors() -> Command {
-    // Cargo names binaries to a test, but not examples: they lie beside `deps`, where the test itself is.
-    let test = std::env::current_exe().unwrap();
-    let folder = test.parent().and_then(Path::parent).unwrap().join("examples");
-    let mut command = Command::new(folder.join(format!("list_tensors{}", std::env::consts::EXE_SUFFIX)));
-    command.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."));
-    command
+    support::example("list_tensors")
 }
 
 fn text(bytes: &[u8]) -> &str {
