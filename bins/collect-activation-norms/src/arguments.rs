@@ -78,7 +78,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..))]
     max_length: u32,
 
-    /// Most samples computed at once [default: as many as make 2048 tokens]
+    /// Most samples computed at once [default: as many as make 1024 tokens]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     batch_size: Option<u32>,
 

@@ -166,7 +166,9 @@ impl<'a> Reader<'a> {
         let fraction = self.number_or("partial_rotary_factor", "partial_rotary_factor")?.unwrap_or(1.0);
         let dimensions = self.config.count("rotary_dim")?.unwrap_or((head_dim as f64 * fraction) as usize);
         if dimensions < 2 || dimensions > head_dim || !dimensions.is_multiple_of(2) {
-            let problem = format!("turns {dimensions} of {head_dim} components of a head");
+            let problem = format!(
+                "turns {dimensions} of {head_dim} components of a head, which must be an even number of them"
+            );
             return Err(self.config.error("partial_rotary_factor", problem));
         }
         let mut rope = Rope {

@@ -24,14 +24,14 @@ pub struct StreamOptions {
 }
 
 impl Default for StreamOptions {
-    /// The CPU in F32, 4 GiB, batches of about 2048 tokens.
+    /// The CPU in F32, 4 GiB, batches of about 1024 tokens.
     fn default() -> Self {
         Self {
             device: Device::Cpu,
             dtype: DType::F32,
             memory_budget: 4 << 30,
             batch_size: usize::MAX,
-            batch_tokens: 2048,
+            batch_tokens: 1024,
         }
     }
 }

@@ -61,7 +61,7 @@ pub struct ActivationNormsOptions {
     pub max_samples: usize,
     /// Most tokens of a sample, special tokens included.
     pub max_length: usize,
-    /// Most samples that are computed at once; `None` for as many as make about 2048 tokens.
+    /// Most samples that are computed at once; `None` for as many as make about 1024 tokens.
     pub batch_size: Option<usize>,
     /// Bytes that hidden states, weights and intermediate results may take together; `None` for a quarter of the
     /// memory that this process may use.
