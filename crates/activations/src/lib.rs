@@ -37,9 +37,10 @@
 //! # Exactness
 //!
 //! In f32 on the CPU, hidden states are within 1e-4 of transformers' largest entry and their mean norms within 1e-5, for
-//! every family and every switch of its configuration that changes them (`tests/families.rs`). Batching, windows and the
-//! number of threads do not change a bit; models in lockstep have the bits of each alone. With `dynamic` rope scaling a
-//! sample's own length counts, not that of the longest sample before it, as in transformers.
+//! every family and every switch of its configuration that changes them (`tests/families.rs`). Windows and the number of
+//! threads do not change a bit, and models in lockstep have the bits of each alone; batches of another size may change
+//! the last ones. With `dynamic` rope scaling a sample's own length counts; transformers keeps the frequencies of a longer
+//! sample before it.
 
 mod activation;
 mod architecture;
