@@ -129,14 +129,6 @@ impl Architecture {
         })
     }
 
-    /// The rotation of a block.
-    pub(crate) fn rope_of(&self, layer: &Layer) -> Option<&Rope> {
-        match &self.local_rope {
-            Some(local) if layer.window.is_some() => Some(local),
-            _ => self.rope.as_ref().filter(|_| layer.rotates),
-        }
-    }
-
     /// Rows of the joint projection to queries, keys and values.
     pub(crate) fn projected(&self) -> usize {
         (self.heads + 2 * self.key_value_heads) * self.head_dim

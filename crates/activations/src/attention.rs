@@ -4,6 +4,7 @@ use candle_core::{D, DType, Device, Result, Tensor};
 
 use crate::architecture::{Architecture, Layer};
 use crate::family::{HeadNormOver, PositionKind, ProjectionLayout};
+use crate::kernels;
 use crate::linear::Projection;
 use crate::norm::Norm;
 use crate::pack::{Pack, mask};
@@ -69,7 +70,7 @@ impl Attention {
                 positions: architecture.family.attention.positions,
             },
             clip: architecture.clip,
-            rotates: architecture.rope_of(layer).is_some(),
+            rotates: layer.rotates,
         })
     }
 
@@ -88,18 +89,19 @@ impl Attention {
                 part = norm.apply(&part)?;
             }
             match pack.rotation(self.scores.window.is_some()).filter(|_| self.rotates) {
-                Some(rotation) => crate::kernels::rotate(rotation, &part)
-                    .and_then(|turned| turned.map_or_else(|| rotation.apply_composed(&part), Ok)),
+                Some(rotation) => {
+                    let fused = kernels::rotate(rotation, &part);
+                    kernels::or_composed(fused, || rotation.apply_composed(&part))
+                }
                 None => Ok(part),
             }
         };
         let queries = prepared(0, heads, self.query_norm.as_ref())?;
         let keys = prepared(heads, key_value_heads, self.key_norm.as_ref())?;
         let values = all.narrow(1, heads + key_value_heads, key_value_heads)?;
-        let mixed = match crate::kernels::attend(&self.scores, &queries, &keys, &values, pack)? {
-            Some(mixed) => mixed,
-            None => attend_composed(&self.scores, &queries, &keys, &values, pack)?,
-        };
+        let fused = kernels::attend(&self.scores, &queries, &keys, &values, pack);
+        let mixed =
+            kernels::or_composed(fused, || attend_composed(&self.scores, &queries, &keys, &values, pack))?;
         self.output.apply(&mixed)
     }
 }

@@ -7,6 +7,7 @@ use crate::architecture::Architecture;
 use crate::attention::Attention;
 use crate::family::BlockShape;
 use crate::hook::HookPoint;
+use crate::kernels;
 use crate::mlp::Mlp;
 use crate::norm::Norm;
 use crate::pack::Pack;
@@ -119,5 +120,5 @@ impl Block {
 }
 
 fn sum(x: &Tensor, y: &Tensor) -> candle_core::Result<Tensor> {
-    crate::kernels::add(x, y)?.map_or_else(|| x + y, Ok)
+    kernels::or_composed(kernels::add(x, y), || x + y)
 }

@@ -11,6 +11,12 @@ use crate::family::{FamilyTable, known_families};
 /// Bytes of a configuration; real ones have a few thousand.
 const LIMIT: u64 = 16 << 20;
 
+/// A file of a model: of the folder, or of the folder that a weight file lies in.
+pub(crate) fn beside(model: &Path, file: &str) -> PathBuf {
+    let folder = if model.is_dir() { model } else { model.parent().unwrap_or(Path::new("")) };
+    folder.join(file)
+}
+
 /// What a model says of itself, under this crate's names for the quantities.
 #[derive(Debug)]
 pub(crate) struct Config {
@@ -21,32 +27,28 @@ pub(crate) struct Config {
 }
 
 impl Config {
-    /// Reads `config.json` of a model: of the folder, or of the folder that a weight file lies in.
+    /// Reads `config.json` of a model.
     pub(crate) fn beside(model: &Path) -> Result<Self, Error> {
-        let folder = if model.is_dir() { model } else { model.parent().unwrap_or(Path::new("")) };
-        Self::read(&folder.join("config.json"))
-    }
-
-    pub(crate) fn read(path: &Path) -> Result<Self, Error> {
-        let unreadable = |source| Error::ConfigUnreadable { path: path.into(), source };
+        let path = &beside(model, "config.json");
+        let unreadable = |source| Error::ConfigUnreadable { path: path.clone(), source };
         let metadata = std::fs::metadata(path).map_err(unreadable)?;
         if !metadata.is_file() || metadata.len() > LIMIT {
             return Err(unreadable(std::io::Error::other("not a regular file of at most 16 MiB")));
         }
         let bytes = std::fs::read(path).map_err(unreadable)?;
         let values: Map<String, Value> = serde_json::from_slice(&bytes)
-            .map_err(|source| Error::ConfigMalformed { path: path.into(), source })?;
+            .map_err(|source| Error::ConfigMalformed { path: path.clone(), source })?;
         let model_type = values.get("model_type").and_then(Value::as_str).unwrap_or_default().to_owned();
         let unknown = || Error::UnknownFamily {
-            path: path.into(),
+            path: path.clone(),
             model_type: model_type.clone(),
             known: known_families().collect::<Vec<_>>().join(", "),
         };
         let table = FamilyTable::of(&model_type).ok_or_else(unknown)?;
         let table = table.map_err(|source| Error::Table { model_type: model_type.clone(), source })?;
-        let config = Self { path: path.into(), model_type, values, table };
+        let config = Self { path: path.clone(), model_type, values, table };
         match config.table.refuse.iter().find(|refuse| config.holds(&refuse.config)) {
-            Some(refuse) => Err(Error::Unsupported { path: path.into(), what: refuse.why.clone() }),
+            Some(refuse) => Err(Error::Unsupported { path: path.clone(), what: refuse.why.clone() }),
             None => Ok(config),
         }
     }
@@ -83,15 +85,11 @@ impl Config {
         })
     }
 
-    fn wrong(&self, quantity: &str, problem: impl Into<String>) -> Error {
+    /// An error about a quantity, under the name it has in the file.
+    pub(crate) fn error(&self, quantity: &str, problem: impl Into<String>) -> Error {
         let names = self.table.config.get(quantity).filter(|names| !names.is_empty());
         let key = names.map_or_else(|| quantity.to_owned(), |names| names.join(" or "));
         Error::Config { path: self.path.clone(), key, problem: problem.into() }
-    }
-
-    /// An error about a quantity that another part of this crate found.
-    pub(crate) fn error(&self, quantity: &str, problem: impl Into<String>) -> Error {
-        self.wrong(quantity, problem)
     }
 
     /// A number of things, small enough that products of a few of them can be counted.
@@ -100,7 +98,7 @@ impl Config {
             .map(|value| {
                 let count = value.as_u64().filter(|count| *count < 1 << 31);
                 let problem = "is no whole number below 2147483648";
-                count.map(|count| count as usize).ok_or_else(|| self.wrong(quantity, problem))
+                count.map(|count| count as usize).ok_or_else(|| self.error(quantity, problem))
             })
             .transpose()
     }
@@ -108,39 +106,39 @@ impl Config {
     /// A number of things, at least one.
     pub(crate) fn positive(&self, quantity: &str) -> Result<Option<usize>, Error> {
         match self.count(quantity)? {
-            Some(0) => Err(self.wrong(quantity, "is zero")),
+            Some(0) => Err(self.error(quantity, "is zero")),
             count => Ok(count),
         }
     }
 
     /// A number of things that there must be, at least one.
     pub(crate) fn required(&self, quantity: &str) -> Result<usize, Error> {
-        self.positive(quantity)?.ok_or_else(|| self.wrong(quantity, "is missing"))
+        self.positive(quantity)?.ok_or_else(|| self.error(quantity, "is missing"))
     }
 
     /// A finite number.
     pub(crate) fn number(&self, quantity: &str) -> Result<Option<f64>, Error> {
         self.get(quantity)
-            .map(|value| value.as_f64().ok_or_else(|| self.wrong(quantity, "is no number")))
+            .map(|value| value.as_f64().ok_or_else(|| self.error(quantity, "is no number")))
             .transpose()
     }
 
     /// A number that there must be.
     pub(crate) fn required_number(&self, quantity: &str) -> Result<f64, Error> {
-        self.number(quantity)?.ok_or_else(|| self.wrong(quantity, "is missing"))
+        self.number(quantity)?.ok_or_else(|| self.error(quantity, "is missing"))
     }
 
     /// True or false; absent and null are false.
     pub(crate) fn flag(&self, quantity: &str) -> Result<bool, Error> {
         self.get(quantity).map_or(Ok(false), |value| {
-            value.as_bool().ok_or_else(|| self.wrong(quantity, "is neither true nor false"))
+            value.as_bool().ok_or_else(|| self.error(quantity, "is neither true nor false"))
         })
     }
 
     /// A word.
     pub(crate) fn word(&self, quantity: &str) -> Result<String, Error> {
-        let value = self.get(quantity).ok_or_else(|| self.wrong(quantity, "is missing"))?;
-        value.as_str().map(str::to_owned).ok_or_else(|| self.wrong(quantity, "is no text"))
+        let value = self.get(quantity).ok_or_else(|| self.error(quantity, "is missing"))?;
+        value.as_str().map(str::to_owned).ok_or_else(|| self.error(quantity, "is no text"))
     }
 
     /// A list.
@@ -148,7 +146,7 @@ impl Config {
         match self.get(quantity) {
             None => Ok(None),
             Some(Value::Array(list)) => Ok(Some(list)),
-            Some(_) => Err(self.wrong(quantity, "is no list")),
+            Some(_) => Err(self.error(quantity, "is no list")),
         }
     }
 }

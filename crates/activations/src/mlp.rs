@@ -4,6 +4,7 @@ use candle_core::{D, DType, Result, Tensor};
 
 use crate::activation::Activation;
 use crate::architecture::{Architecture, ExpertCounts};
+use crate::kernels;
 use crate::linear::Projection;
 use crate::weights::{DenseWeights, MlpWeights};
 
@@ -65,10 +66,8 @@ impl Dense {
 
     fn apply(&self, x: &Tensor) -> Result<Tensor> {
         let inner = self.inputs.apply(x)?;
-        let inner = match crate::kernels::activate(&inner, self.activation, self.gated)? {
-            Some(inner) => inner,
-            None => activate_composed(&inner, self.activation, self.gated)?,
-        };
+        let fused = kernels::activate(&inner, self.activation, self.gated);
+        let inner = kernels::or_composed(fused, || activate_composed(&inner, self.activation, self.gated))?;
         self.down.apply(&inner)
     }
 }

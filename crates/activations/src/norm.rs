@@ -6,6 +6,7 @@
 use candle_core::{D, DType, Result, Tensor};
 
 use crate::family::NormKind;
+use crate::kernels;
 
 /// A norm over the last axis.
 #[derive(Debug)]
@@ -36,10 +37,7 @@ impl Norm {
 
     /// The norm of `[…, width]`, in the dtype it came in.
     pub(crate) fn apply(&self, x: &Tensor) -> Result<Tensor> {
-        if let Some(normed) = crate::kernels::norm(self, x)? {
-            return Ok(normed);
-        }
-        self.apply_composed(x)
+        kernels::or_composed(kernels::norm(self, x), || self.apply_composed(x))
     }
 
     /// The same by candle's operations, on any device.

@@ -8,6 +8,7 @@ use rayon::prelude::*;
 use tokenizers::{PostProcessor, TruncationParams};
 
 use crate::Error;
+use crate::config::beside;
 
 /// A model's `tokenizer.json`, which gives the same ids as transformers' fast tokenizer made of it.
 ///
@@ -26,8 +27,7 @@ impl Tokenizer {
     /// [`Error::NoTokenizer`] if there is none, [`Error::NotARegularFile`], [`Error::Io`]; [`Error::Tokenizer`] and
     /// [`Error::TokenizerPanic`] if it is malformed.
     pub fn beside(model: &Path) -> Result<Self, Error> {
-        let folder = if model.is_dir() { model } else { model.parent().unwrap_or(Path::new("")) };
-        let path = folder.join("tokenizer.json");
+        let path = beside(model, "tokenizer.json");
         let io = |source: std::io::Error| match source.kind() {
             std::io::ErrorKind::NotFound => Error::NoTokenizer { path: path.clone() },
             _ => Error::Io { path: path.clone(), source },

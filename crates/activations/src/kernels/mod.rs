@@ -15,6 +15,14 @@ use candle_core::{CpuStorage, Result, Storage, Tensor};
 pub(crate) use attention::attend;
 pub(crate) use rows::{activate, add, add_bias, norm, rotate};
 
+/// The fused result if there is one, else the composed one.
+pub(crate) fn or_composed(
+    fused: Result<Option<Tensor>>,
+    composed: impl FnOnce() -> Result<Tensor>,
+) -> Result<Tensor> {
+    fused?.map_or_else(composed, Ok)
+}
+
 /// Calls a function with the elements of a contiguous f32 tensor on the CPU.
 fn with_elements<R>(x: &Tensor, f: impl FnOnce(&[f32]) -> Result<R>) -> Result<Option<R>> {
     let (storage, layout) = x.storage_and_layout();
