@@ -173,10 +173,12 @@ mod tests {
 
     #[test]
     fn a_device_that_the_build_lacks_is_refused_with_the_feature_to_build_with() {
-        for (device, feature) in [(DeviceChoice::Cuda(1), "cuda"), (DeviceChoice::Metal, "metal")] {
-            if let Err(error @ Error::DeviceNotBuilt { .. }) = device.open() {
-                assert!(error.hint().contains(&format!("--features {feature}")), "{error}");
-            }
+        let cuda = (DeviceChoice::Cuda(1), "cuda", cuda_is_available());
+        let metal = (DeviceChoice::Metal, "metal", metal_is_available());
+        for (device, feature, _) in [cuda, metal].into_iter().filter(|(_, _, built)| !built) {
+            let error = device.open().expect_err("this build has no such devices");
+            assert!(matches!(error, Error::DeviceNotBuilt { .. }), "{error}");
+            assert!(error.hint().contains(&format!("--features {feature}")), "{error}");
         }
         assert!(DeviceChoice::Auto.open().is_ok());
         assert_eq!(DeviceChoice::from(&DeviceChoice::Cpu.open().unwrap()), DeviceChoice::Cpu);
