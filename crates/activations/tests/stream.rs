@@ -288,3 +288,35 @@ fn samples_that_a_model_cannot_take_are_refused() {
     let error = Stream::new(&models, &[vec![1]], StreamOptions::default()).expect_err("3 and 2 blocks");
     assert!(matches!(error, Error::Depths { first: (_, 3), second: (_, 2) }), "{error}");
 }
+
+/// Puts a state of half as many rows in place.
+struct Halve;
+
+impl Hook for Halve {
+    fn wants(&self, _: HookPoint) -> bool {
+        false
+    }
+
+    fn observe(&mut self, _: HookPoint, _: &Tensor, _: &Batch<'_>) -> Result<(), HookError> {
+        Ok(())
+    }
+
+    fn replaces(&self, at: HookPoint) -> bool {
+        at == HookPoint::MlpOut(1)
+    }
+
+    fn replace(&mut self, _: HookPoint, hidden: &Tensor, _: &Batch<'_>) -> Result<Option<Tensor>, HookError> {
+        Ok(Some(hidden.narrow(0, 0, hidden.dim(0)? / 2)?))
+    }
+}
+
+#[test]
+fn a_replacement_of_another_shape_is_refused_where_it_is_made() {
+    let checkpoint = open("pair/a");
+    let model = [Model::open(&checkpoint).unwrap()];
+    let samples = samples();
+    let stream = Stream::new(&model, &samples, StreamOptions::default()).unwrap();
+    let error = stream.run(&mut [&mut Halve]).expect_err("half of the rows are missing");
+    let Error::Hook { at: HookPoint::MlpOut(1), source } = error else { panic!("{error}") };
+    assert!(source.to_string().contains("another shape"), "{source}");
+}
