@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-/// Why a table could not be written. Every variant names the file or folder.
+/// Why something could not be written or read. Every variant names the file or folder.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -38,6 +38,32 @@ pub enum Error {
         /// What parquet says.
         source: parquet::errors::ParquetError,
     },
+    /// A table cannot be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The refusal of the operating system.
+        source: std::io::Error,
+    },
+    /// A file is neither a CSV nor a Parquet table.
+    #[error("{} is no table", path.display())]
+    NotATable {
+        /// The file.
+        path: PathBuf,
+        /// What arrow says.
+        source: Box<arrow::error::ArrowError>,
+    },
+    /// A table lacks a column that is needed.
+    #[error("{} has no column {column}, but {}", path.display(), present.join(", "))]
+    Column {
+        /// The file.
+        path: PathBuf,
+        /// The column.
+        column: &'static str,
+        /// The columns that it has.
+        present: Vec<String>,
+    },
 }
 
 impl Error {
@@ -48,6 +74,11 @@ impl Error {
             Self::Folder { .. } | Self::File { .. } | Self::Csv { .. } | Self::Parquet { .. } => {
                 "check the free space and the permissions there, or choose another folder with --outdir"
             }
+            Self::Read { .. } => {
+                "give the path of a table, such as per_layer.csv or activation_norms.parquet"
+            }
+            Self::NotATable { .. } => "give a table as CSV with a header line, or as Parquet",
+            Self::Column { .. } => "give the table that the option is for",
         }
     }
 }

@@ -106,10 +106,26 @@ impl Tables {
                 Format::Parquet => write_parquet(&mut file, rows, provenance)
                     .map_err(|source| Error::Parquet { path: path.clone(), source })?,
             }
-            let flushed = file.flush().and_then(|()| file.as_file().sync_all());
-            flushed.map_err(|source| Error::File { path: path.clone(), source })?;
-            self.staged.push((file, path));
+            self.flush(file, path)?;
         }
+        Ok(())
+    }
+
+    /// Writes a file that is no table, such as a picture, under a temporary name and flushes it to disk.
+    ///
+    /// # Errors
+    /// [`Error::File`].
+    pub fn stage_file(&mut self, name: &str, bytes: &[u8]) -> Result<(), Error> {
+        let path = self.folder.join(name);
+        let written = self.temporary().and_then(|mut file| file.write_all(bytes).map(|()| file));
+        let file = written.map_err(|source| Error::File { path: path.clone(), source })?;
+        self.flush(file, path)
+    }
+
+    fn flush(&mut self, mut file: NamedTempFile, path: PathBuf) -> Result<(), Error> {
+        let flushed = file.flush().and_then(|()| file.as_file().sync_all());
+        flushed.map_err(|source| Error::File { path: path.clone(), source })?;
+        self.staged.push((file, path));
         Ok(())
     }
 
@@ -127,7 +143,9 @@ impl Tables {
         let mut written = Vec::with_capacity(self.staged.len());
         for (file, path) in std::mem::take(&mut self.staged) {
             file.persist(&path).map_err(|error| Error::File { path: path.clone(), source: error.error })?;
-            for other in Format::ALL.iter().filter(|format| !self.formats.contains(format)) {
+            let is_table =
+                Format::ALL.iter().any(|format| path.extension() == Some(format.extension().as_ref()));
+            for other in Format::ALL.iter().filter(|format| is_table && !self.formats.contains(format)) {
                 remove(path.with_extension(other.extension()))?;
             }
             written.push(path);

@@ -1,0 +1,147 @@
+//! Reads a table back: one that this crate wrote, or one of the Python scripts that had some of the same columns.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::{Array as _, ArrayRef, AsArray as _, RecordBatch};
+use arrow::compute::{cast, concat_batches};
+use arrow::csv::reader::Format;
+use arrow::datatypes::{DataType, Field, Float64Type, Schema};
+use arrow::error::ArrowError;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+use crate::{Error, Provenance, Row};
+
+/// Columns by name, of a file or of rows. What a reader needs of them is up to it: a column may be missing.
+#[derive(Clone, Debug)]
+pub struct Table {
+    path: PathBuf,
+    batch: RecordBatch,
+    provenance: Provenance,
+}
+
+impl Table {
+    /// Reads a table whole. Its format is told by its content, not by its name.
+    ///
+    /// # Errors
+    /// [`Error::Read`] for a file that cannot be read, [`Error::NotATable`] for one that is neither CSV nor Parquet.
+    pub fn read(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref();
+        let open = || File::open(path).map_err(|source| Error::Read { path: path.into(), source });
+        let mut magic = Vec::new();
+        let refused = |source| Error::Read { path: path.into(), source };
+        open()?.take(4).read_to_end(&mut magic).map_err(refused)?;
+        let table = if magic == *b"PAR1" { read_parquet(open()?) } else { read_csv(&open) };
+        let (batch, provenance) =
+            table.map_err(|source| Error::NotATable { path: path.into(), source: Box::new(source) })?;
+        Ok(Self { path: path.into(), batch, provenance })
+    }
+
+    /// The table of these rows, as if it had been written and read.
+    ///
+    /// # Errors
+    /// [`Error::NotATable`]; rows of this crate give none.
+    pub fn of<R: Row>(rows: &[R], provenance: Provenance) -> Result<Self, Error> {
+        let path = PathBuf::from(R::TABLE);
+        let batch = R::batch(rows)
+            .map_err(|source| Error::NotATable { path: path.clone(), source: Box::new(source) })?;
+        Ok(Self { path, batch, provenance })
+    }
+
+    /// The file that it was read from, or the name of the table.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What a Parquet file says of its origin; CSV says nothing.
+    #[must_use]
+    pub fn provenance(&self) -> &Provenance {
+        &self.provenance
+    }
+
+    /// Number of rows.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.batch.num_rows()
+    }
+
+    /// Names of the columns, in order.
+    pub fn columns(&self) -> impl Iterator<Item = &str> {
+        self.batch.schema_ref().fields().iter().map(|field| field.name().as_str())
+    }
+
+    /// A column as numbers; `None` if there is none of that name. Null is what is empty, no number, or not finite.
+    #[must_use]
+    pub fn numbers(&self, column: &str) -> Option<Vec<Option<f64>>> {
+        let values = cast(self.batch.column_by_name(column)?, &DataType::Float64).ok()?;
+        let finite = |value: Option<f64>| value.filter(|value| value.is_finite());
+        Some(values.as_primitive::<Float64Type>().iter().map(finite).collect())
+    }
+
+    /// A column as text; `None` if there is none of that name.
+    #[must_use]
+    pub fn texts(&self, column: &str) -> Option<Vec<Option<String>>> {
+        let values = cast(self.batch.column_by_name(column)?, &DataType::Utf8).ok()?;
+        Some(values.as_string::<i32>().iter().map(|value| value.map(str::to_owned)).collect())
+    }
+
+    /// A column as numbers that has to be there.
+    ///
+    /// # Errors
+    /// [`Error::Column`].
+    pub fn needed_numbers(&self, column: &'static str) -> Result<Vec<Option<f64>>, Error> {
+        self.numbers(column).ok_or_else(|| self.without(column))
+    }
+
+    /// A column as text that has to be there.
+    ///
+    /// # Errors
+    /// [`Error::Column`].
+    pub fn needed_texts(&self, column: &'static str) -> Result<Vec<Option<String>>, Error> {
+        self.texts(column).ok_or_else(|| self.without(column))
+    }
+
+    /// True if all that stands in a column is numbers.
+    #[must_use]
+    pub fn is_numeric(&self, column: &str) -> bool {
+        let Some(values) = self.batch.column_by_name(column) else { return false };
+        let as_numbers = |values: &ArrayRef| cast(values, &DataType::Float64);
+        *values.data_type() != DataType::Boolean
+            && as_numbers(values).is_ok_and(|numbers| numbers.null_count() == values.null_count())
+    }
+
+    fn without(&self, column: &'static str) -> Error {
+        let present = self.columns().map(str::to_owned).collect();
+        Error::Column { path: self.path.clone(), column, present }
+    }
+}
+
+fn read_parquet(file: File) -> Result<(RecordBatch, Provenance), ArrowError> {
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file)?;
+    let mut provenance = Provenance::default();
+    for entry in reader.metadata().file_metadata().key_value_metadata().into_iter().flatten() {
+        if !entry.key.starts_with("ARROW:") {
+            provenance.add(&entry.key, entry.value.as_deref().unwrap_or_default());
+        }
+    }
+    let schema = Arc::clone(reader.schema());
+    let batches = reader.build()?.collect::<Result<Vec<_>, _>>()?;
+    Ok((concat_batches(&schema, &batches)?, provenance))
+}
+
+/// All columns as text: what they are is known only to who reads them.
+fn read_csv(open: &dyn Fn() -> Result<File, Error>) -> Result<(RecordBatch, Provenance), ArrowError> {
+    let open = || open().map_err(|error| ArrowError::ExternalError(Box::new(error)));
+    let (header, _) = Format::default().with_header(true).infer_schema(open()?, Some(0))?;
+    if header.fields().is_empty() {
+        return Err(ArrowError::CsvError("it is empty".into()));
+    }
+    let as_text = |field: &Arc<Field>| Field::new(field.name(), DataType::Utf8, true);
+    let schema = Arc::new(Schema::new(header.fields().iter().map(as_text).collect::<Vec<_>>()));
+    let reader = arrow::csv::ReaderBuilder::new(Arc::clone(&schema)).with_header(true).build(open()?)?;
+    let batches = reader.collect::<Result<Vec<_>, _>>()?;
+    Ok((concat_batches(&schema, &batches)?, Provenance::default()))
+}
