@@ -127,7 +127,7 @@ impl Arguments {
     /// The settings of the task.
     pub(crate) fn options(&self) -> ActivationNormsOptions {
         let models = match (&self.model_a, &self.model_b) {
-            (Some(a), Some(b)) => Models::Lockstep { a: a.clone(), b: b.clone() },
+            (Some(a), Some(b)) => Models::pair(a, b),
             _ => Models::OneByOne(self.models.clone()),
         };
         let named = [("forget", &self.forget_text), ("retain", &self.retain_text)].into_iter();

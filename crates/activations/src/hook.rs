@@ -61,7 +61,7 @@ pub type HookError = Box<dyn std::error::Error + Send + Sync>;
 /// Observes hidden states, and may put others in their place.
 ///
 /// For each batch of samples the points of a block come in the order of [`HookPoint`], for one model after the other.
-/// Where two models have not parted yet, a point of the first is followed by the same point of the second.
+/// Where models have not parted yet, a point of the first is followed by the same point of the others.
 pub trait Hook {
     /// Whether the hook is to see this point. Asked before every use; nothing is kept or copied for points that nobody
     /// wants.

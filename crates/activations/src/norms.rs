@@ -182,20 +182,22 @@ impl TokenPair {
     }
 }
 
-/// Measures how far the hidden states of model 1 are from those of model 0, in the same run.
+/// Measures how far the hidden states of one model, B, are from those of another, A, in the same run.
 #[derive(Debug)]
 pub struct Differences {
+    a: usize,
+    b: usize,
     wanted: fn(HookPoint) -> bool,
-    /// States of model 0 that wait for those of model 1; they are the run's own, no copies.
+    /// States of A that wait for those of B; they are the run's own, no copies.
     waiting: HashMap<(HookPoint, usize), Tensor>,
     sums: BTreeMap<(HookPoint, usize), DifferenceSums>,
 }
 
 impl Differences {
-    /// Measures at every point for which the function says so.
+    /// Measures between two models of the stream, A before B, at every point for which the function says so.
     #[must_use]
-    pub fn new(wanted: fn(HookPoint) -> bool) -> Self {
-        Self { wanted, waiting: HashMap::new(), sums: BTreeMap::new() }
+    pub fn between(a: usize, b: usize, wanted: fn(HookPoint) -> bool) -> Self {
+        Self { a, b, wanted, waiting: HashMap::new(), sums: BTreeMap::new() }
     }
 
     /// The sums of a sample, by point and sample; `None` if it was not seen there in both models.
@@ -213,11 +215,13 @@ impl Hook for Differences {
     fn observe(&mut self, at: HookPoint, hidden: &Tensor, batch: &Batch<'_>) -> Result<(), HookError> {
         let Some(first) = batch.samples.first() else { return Ok(()) };
         let key = (at, first.index);
-        if batch.model == 0 {
+        if batch.model == self.a {
             self.waiting.insert(key, hidden.clone());
+        }
+        if batch.model != self.b {
             return Ok(());
         }
-        let Some(other) = self.waiting.remove(&key).filter(|_| batch.model == 1) else { return Ok(()) };
+        let Some(other) = self.waiting.remove(&key) else { return Ok(()) };
         let (_, width) = hidden.dims2()?;
         if other.dims() != hidden.dims() {
             return Err(

@@ -97,21 +97,32 @@ impl<'a> Stream<'a> {
         let (dtype, device) = (self.options.dtype, &self.options.device);
         let outer: Vec<Outer> =
             self.models.iter().map(|model| model.load_outer(dtype, device)).collect::<Result<_, _>>()?;
-        let may_share = self.models.len() == 2 && !self.replaced(hooks);
+        let may_share = !self.replaced(hooks);
         for window in &self.windows {
             let mut batches: Vec<Running<'_>> =
                 window.iter().map(|samples| self.embed(samples, &outer, hooks)).collect::<Result<_, _>>()?;
-            let mut together = may_share
-                && same_states(&batches).map_err(|source| Error::compute("the embedding", source))?;
+            let mut leaders: Vec<usize> = (0..self.models.len()).collect();
+            if may_share {
+                leaders = same_states(&batches, leaders)
+                    .map_err(|source| Error::compute("the embedding", source))?;
+            }
             for index in 0..first.blocks() {
-                together = together && self.same_block(index)?;
-                let blocks: Vec<Block> = self.models[..if together { 1 } else { self.models.len() }]
-                    .iter()
-                    .map(|model| model.load_block(index, dtype, device))
-                    .collect::<Result<_, _>>()?;
+                for model in 0..self.models.len() {
+                    if leaders[model] != model && !self.same_block(index, leaders[model], model)? {
+                        leaders[model] = model;
+                    }
+                }
+                let blocks: Vec<Shared> = (0..self.models.len())
+                    .filter(|model| leaders[*model] == *model)
+                    .map(|model| {
+                        let block = self.models[model].load_block(index, dtype, device)?;
+                        let models = (0..leaders.len()).filter(|other| leaders[*other] == model).collect();
+                        Ok(Shared { block, models })
+                    })
+                    .collect::<Result<_, Error>>()?;
                 std::thread::scope(|scope| {
                     scope.spawn(|| self.read_ahead(index + 1));
-                    batches.iter_mut().try_for_each(|batch| batch.advance(&blocks, together, hooks))
+                    batches.iter_mut().try_for_each(|batch| batch.advance(&blocks, hooks))
                 })?;
             }
             for batch in &batches {
@@ -161,9 +172,9 @@ impl<'a> Stream<'a> {
         points.any(|at| hooks.iter().any(|hook| hook.replaces(at)))
     }
 
-    /// True if a block is the same in both models, byte for byte: then equal inputs have equal outputs.
-    fn same_block(&self, index: usize) -> Result<bool, Error> {
-        let [a, b] = self.models else { return Ok(false) };
+    /// True if a block is the same in two models, byte for byte: then equal inputs have equal outputs.
+    fn same_block(&self, index: usize, a: usize, b: usize) -> Result<bool, Error> {
+        let (a, b) = (&self.models[a], &self.models[b]);
         if a.architecture != b.architecture {
             return Ok(false);
         }
@@ -197,37 +208,35 @@ impl<'a> Stream<'a> {
     }
 }
 
+/// A block and the models, the first of which it is of, that have it and the same states before it.
+struct Shared {
+    block: Block,
+    models: Vec<usize>,
+}
+
 /// A batch on its way.
 struct Running<'s> {
     samples: &'s [BatchSample],
     /// One for each model: their positions may turn differently.
     packs: Vec<Pack>,
-    /// One for each model; the same tensor twice while the models have not parted.
+    /// One for each model; the same tensor where models have not parted.
     states: Vec<Tensor>,
 }
 
 impl Running<'_> {
-    fn advance(
-        &mut self,
-        blocks: &[Block],
-        together: bool,
-        hooks: &mut [&mut dyn Hook],
-    ) -> Result<(), Error> {
-        for (model, block) in blocks.iter().enumerate() {
-            let of: &[usize] = if together { &[0, 1] } else { &[model] };
+    fn advance(&mut self, blocks: &[Shared], hooks: &mut [&mut dyn Hook]) -> Result<(), Error> {
+        for Shared { block, models } in blocks {
             let samples = self.samples;
-            let x = self.states[model].clone();
-            let emit: &mut Emit<'_> = &mut |at, hidden| emit(at, hidden, of, samples, hooks);
-            self.states[model] = block.apply(x, &self.packs[model], emit)?;
-        }
-        if together {
-            self.states[1] = self.states[0].clone();
+            let x = self.states[models[0]].clone();
+            let emit: &mut Emit<'_> = &mut |at, hidden| emit(at, hidden, models, samples, hooks);
+            let x = block.apply(x, &self.packs[models[0]], emit)?;
+            models.iter().for_each(|model| self.states[*model] = x.clone());
         }
         Ok(())
     }
 }
 
-/// Shows a point to the hooks, for one model or for two that have not parted.
+/// Shows a point to the hooks, for one model or for several that have not parted.
 fn emit(
     at: HookPoint,
     mut hidden: Tensor,
@@ -256,22 +265,26 @@ fn emit(
     Ok(hidden)
 }
 
-/// True if both models have the same states in every batch, bit for bit.
-fn same_states(batches: &[Running<'_>]) -> candle_core::Result<bool> {
-    for batch in batches {
-        let [a, b] = batch.states.as_slice() else { return Ok(false) };
-        if a.shape() != b.shape() {
-            return Ok(false);
-        }
-        let bits = |x: &Tensor| -> candle_core::Result<Vec<u32>> {
-            let values = x.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
-            Ok(values.into_iter().map(f32::to_bits).collect())
-        };
-        if bits(a)? != bits(b)? {
-            return Ok(false);
+/// For each model the first one that has the same states in every batch, bit for bit.
+fn same_states(batches: &[Running<'_>], mut leaders: Vec<usize>) -> candle_core::Result<Vec<usize>> {
+    let bits = |x: &Tensor| -> candle_core::Result<Vec<u32>> {
+        let values = x.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+        Ok(values.into_iter().map(f32::to_bits).collect())
+    };
+    for model in 1..leaders.len() {
+        for leader in 0..model {
+            let mut same = leaders[leader] == leader;
+            for batch in batches {
+                let (a, b) = (&batch.states[leader], &batch.states[model]);
+                same = same && a.shape() == b.shape() && bits(a)? == bits(b)?;
+            }
+            if same {
+                leaders[model] = leader;
+                break;
+            }
         }
     }
-    Ok(true)
+    Ok(leaders)
 }
 
 /// Samples in their order, so many together as the options allow.

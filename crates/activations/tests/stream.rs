@@ -109,9 +109,13 @@ fn a_hook_replaces_what_the_model_goes_on_with() {
 #[test]
 fn lockstep_gives_the_bits_of_each_model_alone() {
     let options = StreamOptions { batch_size: 2, ..StreamOptions::default() };
-    let mut differences = Differences::new(is_hidden_state);
-    let both = bits(&norms_of(&[open("pair/a"), open("pair/b")], &options, &mut [&mut differences]));
-    for (index, name) in ["pair/a", "pair/b"].into_iter().enumerate() {
+    // The third has the bytes of the second, but is no follower of it once it has parted from the first.
+    let names = ["pair/a", "pair/b", "pair/b", "pair/a"];
+    let mut differences = Differences::between(0, 1, is_hidden_state);
+    let mut others = [1, 2].map(|b| Differences::between(b, b + 1, is_hidden_state));
+    let [second, third] = &mut others;
+    let both = bits(&norms_of(&names.map(open), &options, &mut [&mut differences, second, third]));
+    for (index, name) in names.into_iter().enumerate() {
         let alone = bits(&norms_of(&[open(name)], &options, &mut []));
         let own: Bits =
             both.iter().filter(|row| row.0 == index).map(|row| (0, row.1, row.2, row.3)).collect();
@@ -128,9 +132,11 @@ fn lockstep_gives_the_bits_of_each_model_alone() {
         assert_eq!(at(HookPoint::Embed).cosine_tokens, samples()[sample].len() as u64);
     }
     assert_eq!(differences.of(HookPoint::Embed, 2), None, "a sample without tokens");
+    let last = |differences: &Differences| differences.of(HookPoint::FinalNorm, 0).unwrap().difference_l2;
+    assert_eq!((last(&others[0]), last(&others[1])), (0.0, last(&differences)));
     // A hook that may replace keeps the models apart from the beginning; the numbers are the same.
     let mut probe = Probe::new(|_| false, |at| at == HookPoint::ResidPre(99));
-    let apart = norms_of(&[open("pair/a"), open("pair/b")], &options, &mut [&mut probe]);
+    let apart = norms_of(&names.map(open), &options, &mut [&mut probe]);
     assert_eq!(bits(&apart), both);
 }
 

@@ -1,4 +1,4 @@
-//! Norms of hidden states, layer by layer, of one model after the other or of two in lockstep.
+//! Norms of hidden states, layer by layer, of one model after the other or of several side by side.
 
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
@@ -10,7 +10,7 @@ use weights_io::Checkpoint;
 use crate::activation_rows::{Group, Rows};
 use crate::activation_texts::{TextCounts, Texts, Tokens};
 use crate::setup::{open, stage_if, thread_pool, unless_interrupted};
-use crate::{ActivationNormsOptions, Error, Observer, Side, memory, provenance};
+use crate::{ActivationNormsOptions, Error, Models, Observer, Side, memory, provenance};
 
 /// What [`activation_norms`] found and wrote.
 #[derive(Clone, Debug)]
@@ -21,7 +21,7 @@ pub struct ActivationNorms {
     pub files: Vec<PathBuf>,
     /// Rows of `activation_norms`: model by model, split by split, layer by layer.
     pub norms: Vec<ActivationNormRow>,
-    /// Rows of `activation_diffs`, split by split; none unless two models went in lockstep.
+    /// Rows of `activation_diffs`, pair by pair and split by split; none unless models were compared.
     pub differences: Vec<ActivationDifferenceRow>,
     /// Rows of `activation_summary`: model by model, split by split.
     pub summary: Vec<ActivationSummaryRow>,
@@ -44,10 +44,10 @@ impl ActivationNorms {
     }
 }
 
-/// Measures the hidden states of models on texts, and writes `activation_norms` and `activation_summary`, for two models
-/// in lockstep `activation_diffs`, and `per_sample` if asked for.
+/// Measures the hidden states of models on texts, and writes `activation_norms` and `activation_summary`, for pairs
+/// `activation_diffs`, and `per_sample` if asked for.
 ///
-/// All samples go through a block before the next block is loaded, for both models of a pair side by side. Samples
+/// All samples go through a block before the next block is loaded, for all models of one baseline side by side. Samples
 /// without a token are left out.
 ///
 /// # Errors
@@ -57,69 +57,110 @@ pub fn activation_norms(
     observer: &dyn Observer,
     interrupted: &AtomicBool,
 ) -> Result<ActivationNorms, Error> {
-    options.check()?;
-    thread_pool(options.threads)?.install(|| measure(options, observer, interrupted))
+    prepared(options, observer, |ready| {
+        unless_interrupted(interrupted)?;
+        ready.measure(options, observer, interrupted)
+    })
 }
 
-fn measure(
+/// Finds out whether [`activation_norms`] would refuse its input: opens everything and tokenizes the texts, but computes
+/// and writes nothing.
+///
+/// # Errors
+/// As [`activation_norms`].
+pub fn check_activation_norms(options: &ActivationNormsOptions) -> Result<(), Error> {
+    prepared(options, &(), |_| Ok(()))
+}
+
+/// Models and texts that fit together.
+struct Ready<'a> {
+    texts: &'a Texts,
+    sides: &'a [(Side, &'a Checkpoint)],
+    groups: Vec<Group<'a>>,
+    device: DeviceChoice,
+    dtype: DtypeChoice,
+    memory_budget: u64,
+}
+
+/// All that can be wrong with the input is found out here, before a folder is made.
+fn prepared<R: Send>(
     options: &ActivationNormsOptions,
     observer: &dyn Observer,
-    interrupted: &AtomicBool,
-) -> Result<ActivationNorms, Error> {
-    // All that can be wrong with the input is found out before a folder is made.
-    let texts = Texts::read(options)?;
-    let device = options.device.open()?;
-    let dtype = options.dtype.on(&device);
-    let memory_budget = options.memory_budget.unwrap_or_else(memory::default_budget);
-    let sides = options.models.all();
-    let opened = sides.iter().map(|(side, path)| open(*side, path, observer));
-    let checkpoints: Vec<Checkpoint> = opened.collect::<Result<_, _>>()?;
-    let models: Vec<Model<'_>> = checkpoints.iter().map(Model::open).collect::<Result<_, _>>()?;
-    let tokens = sides.iter().map(|(_, path)| {
-        let tokenizer = Tokenizer::beside(path)?;
-        texts.tokens(&path.to_string_lossy(), &tokenizer, options.max_length)
-    });
-    let tokens: Vec<Tokens> = tokens.collect::<Result<_, Error>>()?;
-    let stream_options = StreamOptions {
-        memory_budget,
-        batch_size: options.batch_size.unwrap_or(usize::MAX),
-        batch_tokens: options.batch_size.map_or(StreamOptions::default().batch_tokens, |_| usize::MAX),
-        dtype: dtype.dtype(),
-        device,
-    };
-    let together = options.models.together();
-    let groups = models.chunks(together).zip(tokens.chunks(together));
-    let groups = groups.map(|(models, tokens)| Group::new(models, tokens, &stream_options));
-    let groups: Vec<Group<'_>> = groups.collect::<Result<_, _>>()?;
-    unless_interrupted(interrupted)?;
+    then: impl FnOnce(&Ready<'_>) -> Result<R, Error> + Send,
+) -> Result<R, Error> {
+    options.check()?;
+    thread_pool(options.threads)?.install(|| {
+        let texts = Texts::read(options)?;
+        let device = options.device.open()?;
+        let dtype = options.dtype.on(&device);
+        let memory_budget = options.memory_budget.unwrap_or_else(memory::default_budget);
+        let groups = options.models.groups();
+        let paths: Vec<&PathBuf> = groups.iter().flatten().copied().collect();
+        let opened =
+            paths.iter().enumerate().map(|(index, path)| open(options.models.side(index), path, observer));
+        let checkpoints: Vec<Checkpoint> = opened.collect::<Result<_, _>>()?;
+        let models: Vec<Model<'_>> = checkpoints.iter().map(Model::open).collect::<Result<_, _>>()?;
+        let tokens = paths.iter().map(|path| {
+            let tokenizer = Tokenizer::beside(path)?;
+            texts.tokens(&path.to_string_lossy(), &tokenizer, options.max_length)
+        });
+        let tokens: Vec<Tokens> = tokens.collect::<Result<_, Error>>()?;
+        let stream_options = StreamOptions {
+            memory_budget,
+            batch_size: options.batch_size.unwrap_or(usize::MAX),
+            batch_tokens: options.batch_size.map_or(StreamOptions::default().batch_tokens, |_| usize::MAX),
+            dtype: dtype.dtype(),
+            device,
+        };
+        let mut start = 0;
+        let groups = groups.iter().map(|group| {
+            let members = start..start + group.len();
+            start = members.end;
+            Group::new(&models[members.clone()], &tokens[members], &stream_options)
+        });
+        let groups: Vec<Group<'_>> = groups.collect::<Result<_, _>>()?;
+        let sides: Vec<(Side, &Checkpoint)> =
+            checkpoints.iter().enumerate().map(|(index, one)| (options.models.side(index), one)).collect();
+        let device = DeviceChoice::from(&stream_options.device);
+        then(&Ready { texts: &texts, sides: &sides, groups, device, dtype, memory_budget })
+    })
+}
 
-    let tables_error = |source| Error::Tables { source };
-    let mut tables = Tables::create(&options.outdir, &options.formats).map_err(tables_error)?;
-    observer.forward_started(groups.iter().map(Group::steps).sum());
-    let mut rows = Rows { per_sample: options.per_sample.then(Vec::new), ..Rows::default() };
-    for group in &groups {
-        group.measure(&texts, observer, interrupted, &mut rows)?;
+impl Ready<'_> {
+    fn measure(
+        &self,
+        options: &ActivationNormsOptions,
+        observer: &dyn Observer,
+        interrupted: &AtomicBool,
+    ) -> Result<ActivationNorms, Error> {
+        let tables_error = |source| Error::Tables { source };
+        let mut tables = Tables::create(&options.outdir, &options.formats).map_err(tables_error)?;
+        observer.forward_started(self.groups.iter().map(Group::steps).sum());
+        let mut rows = Rows { per_sample: options.per_sample.then(Vec::new), ..Rows::default() };
+        for group in &self.groups {
+            group.measure(self.texts, observer, interrupted, &mut rows)?;
+        }
+        let mut found = ActivationNorms {
+            folder: options.outdir.clone(),
+            files: Vec::new(),
+            norms: rows.norms,
+            differences: rows.differences,
+            summary: rows.summary,
+            texts: rows.texts,
+            device: self.device,
+            dtype: self.dtype,
+            memory_budget: self.memory_budget,
+            windows: self.groups.iter().map(|group| group.stream.windows()).max().unwrap_or(0),
+        };
+        let provenance = provenance::of_activation_norms(options, self.sides, &found);
+        tables.stage(&found.norms, &provenance).map_err(tables_error)?;
+        tables.stage(&found.summary, &provenance).map_err(tables_error)?;
+        let is_pairs = matches!(options.models, Models::Pairs(_));
+        stage_if(is_pairs, &mut tables, &found.differences, &provenance)?;
+        let per_sample = rows.per_sample.as_deref().unwrap_or_default();
+        stage_if(options.per_sample, &mut tables, per_sample, &provenance)?;
+        unless_interrupted(interrupted)?;
+        found.files = tables.finish().map_err(tables_error)?;
+        Ok(found)
     }
-    let mut found = ActivationNorms {
-        folder: options.outdir.clone(),
-        files: Vec::new(),
-        norms: rows.norms,
-        differences: rows.differences,
-        summary: rows.summary,
-        texts: tokens.iter().flat_map(|tokens| tokens.counts.clone()).collect(),
-        device: DeviceChoice::from(&stream_options.device),
-        dtype,
-        memory_budget,
-        windows: groups.iter().map(|group| group.stream.windows()).max().unwrap_or(0),
-    };
-    let opened: Vec<(Side, &Checkpoint)> = sides.iter().map(|(side, _)| *side).zip(&checkpoints).collect();
-    let provenance = provenance::of_activation_norms(options, &opened, &found);
-    tables.stage(&found.norms, &provenance).map_err(tables_error)?;
-    tables.stage(&found.summary, &provenance).map_err(tables_error)?;
-    stage_if(together == 2, &mut tables, &found.differences, &provenance)?;
-    let per_sample = rows.per_sample.as_deref().unwrap_or_default();
-    stage_if(options.per_sample, &mut tables, per_sample, &provenance)?;
-    unless_interrupted(interrupted)?;
-    found.files = tables.finish().map_err(tables_error)?;
-    Ok(found)
 }

@@ -21,29 +21,41 @@ pub struct Split {
 pub enum Models {
     /// Each by itself; they need have nothing in common.
     OneByOne(Vec<PathBuf>),
-    /// A baseline and a changed model of the same depth, width and tokens, compared token by token.
-    Lockstep {
-        /// The baseline.
-        a: PathBuf,
-        /// The changed model.
-        b: PathBuf,
-    },
+    /// Baselines and changed models of the same depth, width and tokens, compared token by token. All that share a
+    /// baseline go through one forward pass side by side, in which the baseline is computed once.
+    Pairs(Vec<(PathBuf, PathBuf)>),
 }
 
 impl Models {
-    /// With the name of each in messages.
-    pub(crate) fn all(&self) -> Vec<(Side, &PathBuf)> {
-        match self {
-            Self::OneByOne(models) => (1..).map(Side::Number).zip(models).collect(),
-            Self::Lockstep { a, b } => vec![(Side::A, a), (Side::B, b)],
-        }
+    /// A baseline and a changed model.
+    #[must_use]
+    pub fn pair(a: impl Into<PathBuf>, b: impl Into<PathBuf>) -> Self {
+        Self::Pairs(vec![(a.into(), b.into())])
     }
 
-    /// How many go through a forward pass together.
-    pub(crate) fn together(&self) -> usize {
-        match self {
-            Self::OneByOne(_) => 1,
-            Self::Lockstep { .. } => 2,
+    /// Those that go through a forward pass together: of pairs a baseline, then the models compared with it.
+    pub(crate) fn groups(&self) -> Vec<Vec<&PathBuf>> {
+        let pairs = match self {
+            Self::OneByOne(models) => return models.iter().map(|model| vec![model]).collect(),
+            Self::Pairs(pairs) => pairs,
+        };
+        let mut groups: Vec<Vec<&PathBuf>> = Vec::new();
+        for (a, b) in pairs {
+            match groups.iter_mut().find(|group| group[0] == a) {
+                Some(group) if group[1..].contains(&b) => {}
+                Some(group) => group.push(b),
+                None => groups.push(vec![a, b]),
+            }
+        }
+        groups
+    }
+
+    /// What a model is called in messages: A or B of a single pair, else its number.
+    pub(crate) fn side(&self, index: usize) -> Side {
+        match (self, index) {
+            (Self::Pairs(pairs), 0) if pairs.len() == 1 => Side::A,
+            (Self::Pairs(pairs), 1) if pairs.len() == 1 => Side::B,
+            _ => Side::Number(index + 1),
         }
     }
 }
@@ -115,11 +127,12 @@ impl ActivationNormsOptions {
         }
         match &self.models {
             Models::OneByOne(models) if models.is_empty() => Err(Error::NoModel),
+            Models::Pairs(pairs) if pairs.is_empty() => Err(Error::NoModel),
             Models::OneByOne(models) => match twice(models) {
                 Some(path) => Err(Error::ModelTwice { path: path.clone() }),
                 None => Ok(()),
             },
-            Models::Lockstep { .. } => Ok(()),
+            Models::Pairs(_) => Ok(()),
         }
     }
 }

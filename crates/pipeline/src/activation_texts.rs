@@ -37,8 +37,10 @@ pub(crate) struct SplitSamples {
     pub(crate) bootstrap: Bootstrap,
 }
 
-/// The tokens of all samples.
+/// A model's tokens of all samples.
 pub(crate) struct Tokens {
+    /// The model, as given.
+    pub(crate) model: String,
     pub(crate) ids: Vec<Vec<u32>>,
     /// One for each split.
     pub(crate) counts: Vec<TextCounts>,
@@ -79,6 +81,6 @@ impl Texts {
             }
         });
         let counts = counts.collect();
-        Ok(Tokens { ids, counts })
+        Ok(Tokens { model: model.to_owned(), ids, counts })
     }
 }

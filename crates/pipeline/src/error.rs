@@ -55,19 +55,23 @@ pub enum Error {
         name: String,
     },
     /// Two models that should be compared token by token are not equally wide.
-    #[error("model A has hidden states of {a} elements and model B of {b}: they have no difference")]
+    #[error("hidden states of {} have {} elements and those of {} have {}: they have no difference", a.0, a.1, b.0, b.1)]
     Widths {
-        /// The width of model A.
-        a: usize,
-        /// The width of model B.
-        b: usize,
+        /// The baseline and its width.
+        a: (String, usize),
+        /// The changed model and its width.
+        b: (String, usize),
     },
     /// Two models that should be compared token by token do not see the same tokens.
     #[error(
-        "the tokenizers of models A and B give other tokens for {differing} of {samples} samples, which cannot be \
+        "the tokenizers of {a} and {b} give other tokens for {differing} of {samples} samples, which cannot be \
          compared token by token"
     )]
     TokensDiffer {
+        /// The baseline.
+        a: String,
+        /// The changed model.
+        b: String,
         /// Samples with other tokens.
         differing: usize,
         /// All samples.

@@ -29,7 +29,7 @@
 //! # let outdir = tempfile::tempdir()?;
 //! # let outdir = outdir.path();
 //! # let pair = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/activations/pair");
-//! let models = Models::Lockstep { a: format!("{pair}/a").into(), b: format!("{pair}/b").into() };
+//! let models = Models::pair(format!("{pair}/a"), format!("{pair}/b"));
 //! let retain = Split { name: "retain".into(), path: format!("{pair}/retain.txt").into() };
 //! let options = ActivationNormsOptions::new(models, vec![retain], outdir);
 //! let found = activation_norms(&options, &(), &AtomicBool::new(false))?;
@@ -55,7 +55,7 @@ mod param_stats;
 mod provenance;
 mod setup;
 
-pub use activation_norms::{ActivationNorms, activation_norms};
+pub use activation_norms::{ActivationNorms, activation_norms, check_activation_norms};
 pub use activation_options::{ActivationNormsOptions, Models, Split};
 pub use activation_texts::TextCounts;
 pub use error::Error;

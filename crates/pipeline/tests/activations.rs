@@ -26,7 +26,7 @@ fn expected() -> Value {
 }
 
 fn lockstep(a: &Path, b: &Path) -> Models {
-    Models::Lockstep { a: a.into(), b: b.into() }
+    Models::pair(a, b)
 }
 
 fn one_by_one(models: &[&Path]) -> Models {
@@ -183,6 +183,29 @@ fn one_by_one_or_in_lockstep_on_one_thread_or_three_all_bits_are_the_same() {
 }
 
 #[test]
+fn pairs_of_one_baseline_are_measured_as_each_by_itself() {
+    let outdir = tempfile::tempdir().unwrap();
+    let (a, b) = (pair("a"), pair("b"));
+    let copy = altered(outdir.path(), "b", "config.json", "llama", "llama");
+    let pairs = [(&a, &b), (&a, &copy), (&copy, &a), (&a, &b)];
+    let models = Models::Pairs(pairs.map(|(a, b)| (a.clone(), b.clone())).to_vec());
+    let found = run(&options(models, &outdir.path().join("tables")));
+    let names = [&a, &b, &copy].map(|path| path.to_string_lossy().into_owned());
+    let mut seen: Vec<&str> = found.norms.iter().map(|row| row.model.as_str()).collect();
+    seen.dedup();
+    assert_eq!(seen, names, "each model once, though the copy and A go through two forward passes");
+    assert_eq!((found.texts.len(), found.summary.len()), (6, 6));
+
+    let mut expected = Vec::new();
+    for (a, b) in &pairs[..3] {
+        expected.extend(run(&options(lockstep(a, b), &outdir.path().join("pair"))).differences);
+    }
+    assert_eq!(found.differences, expected);
+    let of_pair = |row: &&report::ActivationDifferenceRow| (row.model_a == names[0], row.model_b == names[2]);
+    assert_eq!(found.differences.iter().filter(|row| of_pair(row) == (true, true)).count(), 10);
+}
+
+#[test]
 fn several_windows_and_single_samples_give_the_same_numbers() {
     let outdir = tempfile::tempdir().unwrap();
     let mut settings = options(lockstep(&pair("a"), &pair("b")), outdir.path());
@@ -322,5 +345,5 @@ fn what_cannot_be_measured_is_refused_before_a_folder_is_made() {
     }
     check(&options(lockstep(&a, &narrow), &tables), "tokenizer.json does not exist", "AutoTokenizer");
     std::fs::copy(a.join("tokenizer.json"), narrow.join("tokenizer.json")).unwrap();
-    check(&options(lockstep(&a, &narrow), &tables), "24 elements and model B of 16", "--models");
+    check(&options(lockstep(&a, &narrow), &tables), "24 elements and those of", "--models");
 }

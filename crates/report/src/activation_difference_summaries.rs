@@ -3,9 +3,10 @@
 use crate::bootstrap::{Contribution, Estimate};
 use crate::{ActivationDifferenceRow, Bootstrap, LayerDifferences, TokenDifferences};
 
-/// One row for each layer of models A and B on one split, in the order given.
+/// One row for each layer of two models, A and B, on one split, in the order given.
 #[must_use]
 pub fn activation_difference_rows(
+    (model_a, model_b): (&str, &str),
     split: &str,
     layers: &[LayerDifferences],
     bootstrap: &Bootstrap,
@@ -45,6 +46,8 @@ pub fn activation_difference_rows(
             relative_difference_mean_lower: relative.lower,
             relative_difference_mean_upper: relative.upper,
             non_finite_tokens: layer.samples.iter().map(|sample| sample.non_finite_tokens).sum(),
+            model_a: model_a.to_owned(),
+            model_b: model_b.to_owned(),
         }
     };
     layers.iter().map(row).collect()
@@ -74,8 +77,9 @@ mod tests {
     fn differences_of_a_layer_are_those_of_numpy() {
         let samples = A.into_iter().zip(B).map(|(a, b)| differences(a, b)).collect();
         let layer = LayerDifferences { layer: 2, site: Site::ResidPost, samples };
-        let row = &activation_difference_rows("forget", &[layer], &Bootstrap::new(3, 7))[0];
+        let row = &activation_difference_rows(("a", "b"), "forget", &[layer], &Bootstrap::new(3, 7))[0];
         assert_eq!((row.layer, row.split.as_str(), row.tokens, row.samples), (2, "forget", 6, 3));
+        assert_eq!((row.model_a.as_str(), row.model_b.as_str()), ("a", "b"));
         let of = |value, lower, upper| [value, lower, upper];
         let norms = of(row.a_l1_mean, row.a_l1_mean_lower, row.a_l1_mean_upper);
         assert_near(norms, [10.5, 2.0, 18.0]);
@@ -104,7 +108,7 @@ mod tests {
     fn non_finite_tokens_are_counted_and_nothing_else() {
         let lost = TokenDifferences { non_finite_tokens: 4, ..TokenDifferences::default() };
         let layer = LayerDifferences { layer: 0, site: Site::Embed, samples: vec![lost; 2] };
-        let row = &activation_difference_rows("s", &[layer], &Bootstrap::new(2, 0))[0];
+        let row = &activation_difference_rows(("a", "b"), "s", &[layer], &Bootstrap::new(2, 0))[0];
         assert_eq!((row.cosine_mean, row.tokens, row.samples, row.non_finite_tokens), (None, 0, 0, 8));
     }
 }

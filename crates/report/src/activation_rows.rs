@@ -111,6 +111,10 @@ table! {
         relative_difference_mean_upper: Option<f64> = "relative_diff_hi",
         /// Tokens at which a norm of h_a, h_b or h_b − h_a is not finite.
         non_finite_tokens: u64 = "non_finite_tokens",
+        /// Model A.
+        model_a: String = "model_a",
+        /// Model B.
+        model_b: String = "model_b",
     }
 }
 
