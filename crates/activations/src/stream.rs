@@ -107,9 +107,9 @@ impl<'a> Stream<'a> {
                     .map_err(|source| Error::compute("the embedding", source))?;
             }
             for index in 0..first.blocks() {
-                for model in 0..self.models.len() {
-                    if leaders[model] != model && !self.same_block(index, leaders[model], model)? {
-                        leaders[model] = model;
+                for (model, leader) in leaders.iter_mut().enumerate() {
+                    if *leader != model && !self.same_block(index, *leader, model)? {
+                        *leader = model;
                     }
                 }
                 let blocks: Vec<Shared> = (0..self.models.len())
@@ -230,7 +230,9 @@ impl Running<'_> {
             let x = self.states[models[0]].clone();
             let emit: &mut Emit<'_> = &mut |at, hidden| emit(at, hidden, models, samples, hooks);
             let x = block.apply(x, &self.packs[models[0]], emit)?;
-            models.iter().for_each(|model| self.states[*model] = x.clone());
+            for model in models {
+                self.states[*model] = x.clone();
+            }
         }
         Ok(())
     }
