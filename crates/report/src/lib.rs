@@ -59,6 +59,7 @@ mod activation_sums;
 mod bootstrap;
 mod column;
 mod error;
+mod labels;
 mod read;
 mod rows;
 mod summaries;
@@ -71,6 +72,7 @@ pub use activation_sums::{LayerDifferences, LayerNorms, Site, TokenDifferences, 
 pub use bootstrap::Bootstrap;
 pub use column::{Cell, Row};
 pub use error::Error;
+pub use labels::short_labels;
 pub use read::Table;
 pub use rows::{ComponentRow, LayerRow, LedgerRow, MatrixRow, SingularValueRow, SpectrumColumns};
 pub use summaries::{ZeroDeltas, per_component, per_layer};
