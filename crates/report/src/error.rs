@@ -64,6 +64,9 @@ pub enum Error {
         /// The columns that it has.
         present: Vec<String>,
     },
+    /// The data of an HTML report cannot be put into JSON.
+    #[error("the data of the HTML report cannot be put into it")]
+    Json(#[from] serde_json::Error),
 }
 
 impl Error {
@@ -78,6 +81,7 @@ impl Error {
                 "give the path of a table, such as per_layer.csv or activation_norms.parquet"
             }
             Self::NotATable { .. } => "give a table as CSV with a header line, or as Parquet",
+            Self::Json(_) => "",
             Self::Column { .. } => "give the table that the option is for",
         }
     }

@@ -1,0 +1,263 @@
+//! What the tables of the activations say: how far hidden states moved on the text to forget and on the one to retain,
+//! and where their norms changed. "More" and "less" only where 95 % intervals do not overlap.
+
+use crate::findings_words::{count, number, percent};
+use crate::{Error, Finding, Table};
+
+/// Findings about hidden states: from `activation_norms`, and from `activation_diffs` where there is one. Models are
+/// called what `short` makes of their names.
+///
+/// # Errors
+/// [`Error::Column`] if `activation_norms` lacks `model`, `split`, `layer` or `mean_norm`, or `activation_diffs` lacks
+/// `layer`, `split` or `relative_diff`.
+pub fn activation_findings(
+    norms: &Table,
+    differences: Option<&Table>,
+    short: &dyn Fn(&str) -> String,
+) -> Result<Vec<Finding>, Error> {
+    let norms_of = measured(norms, norms.needed_texts("model")?, "mean_norm")?;
+    let mut findings = Vec::new();
+    let mut pairs: Vec<(String, String)> = Vec::new();
+    if let Some(differences) = differences {
+        let all = measured(differences, pair_names(differences, short), "relative_diff")?;
+        for pair in distinct(all.iter().map(|row| &row.of)) {
+            let rows: Vec<&Measured> = all.iter().filter(|row| row.of == pair).collect();
+            findings.extend(movement(&pair, &rows));
+        }
+        let named = differences.texts("model_a").zip(differences.texts("model_b"));
+        pairs.extend(named.into_iter().flat_map(|(a, b)| a.into_iter().zip(b)).filter_map(|(a, b)| a.zip(b)));
+        pairs.dedup();
+        pairs = distinct(pairs.iter());
+        findings.extend(non_finite(differences, "differences"));
+    }
+    let models = distinct(norms_of.iter().map(|row| &row.of));
+    if pairs.is_empty() {
+        let others = models.iter().skip(1);
+        pairs = models
+            .first()
+            .map(|base| others.map(|other| (base.clone(), other.clone())).collect())
+            .unwrap_or_default();
+    }
+    for (a, b) in &pairs {
+        for split in distinct(norms_of.iter().map(|row| &row.split)) {
+            let of = |model: &str| -> Vec<&Measured> {
+                norms_of.iter().filter(|row| row.of == model && row.split == split).collect()
+            };
+            findings.extend(norm_change(&split, (&short(a), &of(a)), (&short(b), &of(b))));
+        }
+    }
+    findings.extend(non_finite(norms, "norms"));
+    Ok(findings)
+}
+
+/// The pair of models of each row of `activation_diffs`; empty where it does not tell.
+fn pair_names(differences: &Table, short: &dyn Fn(&str) -> String) -> Vec<Option<String>> {
+    let (Some(a), Some(b)) = (differences.texts("model_a"), differences.texts("model_b")) else {
+        return vec![None; differences.rows()];
+    };
+    let pair = |(a, b): (Option<String>, Option<String>)| {
+        a.zip(b).map(|(a, b)| format!("{} → {}", short(&a), short(&b)))
+    };
+    a.into_iter().zip(b).map(pair).collect()
+}
+
+/// A mean at one layer on one text, with its interval where there is one.
+#[derive(Clone)]
+struct Measured {
+    of: String,
+    split: String,
+    layer: u32,
+    value: f64,
+    interval: Option<(f64, f64)>,
+}
+
+impl Measured {
+    fn exceeds(&self, other: &Self) -> bool {
+        self.interval.zip(other.interval).is_some_and(|((lower, _), (_, upper))| lower > upper)
+    }
+
+    fn say(&self) -> String {
+        match self.interval {
+            Some((lower, upper)) => {
+                format!("{} ({} to {})", number(self.value), number(lower), number(upper))
+            }
+            None => format!("{} (no interval)", number(self.value)),
+        }
+    }
+}
+
+/// Rows with a value, but for those of the extra site before the final norm, which has the last layer's number too.
+fn measured(table: &Table, of: Vec<Option<String>>, column: &'static str) -> Result<Vec<Measured>, Error> {
+    let splits = table.needed_texts("split")?;
+    let layers = table.needed_numbers("layer")?;
+    let values = table.needed_numbers(column)?;
+    let bound = |end| table.numbers(&format!("{column}_{end}")).unwrap_or_else(|| vec![None; values.len()]);
+    let (lower, upper) = (bound("lo"), bound("hi"));
+    let sites = table.texts("site").unwrap_or_else(|| vec![None; values.len()]);
+    let rows =
+        of.into_iter().zip(splits).zip(layers).zip(values).zip(lower.into_iter().zip(upper)).zip(sites);
+    let row = |(((((of, split), layer), value), (lower, upper)), site): (_, Option<String>)| {
+        let wanted = site.as_deref() != Some("pre_norm");
+        let (split, layer, value): (Option<String>, Option<f64>, Option<f64>) = (split, layer, value);
+        let row = Measured {
+            of: Option::unwrap_or_default(of),
+            split: split?,
+            layer: layer? as u32,
+            value: value?,
+            interval: Option::zip(lower, upper),
+        };
+        wanted.then_some(row)
+    };
+    Ok(rows.filter_map(row).collect())
+}
+
+/// Each once, in the order in which they appear.
+fn distinct<'a, T: PartialEq + Clone + 'a>(values: impl Iterator<Item = &'a T>) -> Vec<T> {
+    values.fold(Vec::new(), |mut known, value| {
+        if !known.contains(value) {
+            known.push(value.clone());
+        }
+        known
+    })
+}
+
+fn largest<'a>(rows: &[&'a Measured]) -> Option<&'a Measured> {
+    rows.iter().copied().max_by(|a, b| a.value.total_cmp(&b.value).then(b.layer.cmp(&a.layer)))
+}
+
+/// How far the hidden states of a pair are apart.
+fn movement(pair: &str, rows: &[&Measured]) -> Vec<Finding> {
+    let headed = |text: &str| if pair.is_empty() { capitalised(text) } else { format!("{pair}: {text}") };
+    let of =
+        |split: &str| -> Vec<&Measured> { rows.iter().copied().filter(|row| row.split == split).collect() };
+    if !rows.is_empty() && rows.iter().all(|row| row.value == 0.0) {
+        return vec![Finding::new(headed("no hidden state differs, on any text, at any layer."), "")];
+    }
+    let (forget, retain) = (of("forget"), of("retain"));
+    if let Some(top) = largest(&forget)
+        && let Some(other) = retain.iter().copied().find(|row| row.layer == top.layer)
+    {
+        let detail = numbers_of(top, other) + &at_all_layers(&forget, &retain) + &begin(&forget);
+        return vec![Finding::new(headed(&contrast(top, other)), detail)];
+    }
+    let each = |split: String| {
+        let (rows, most) = (of(&split), largest(&of(&split))?);
+        let text = format!("on {split} text hidden states moved most at layer {}.", most.layer);
+        Some(Finding::new(headed(&text), format!("‖Δh‖/‖h‖ is {} there.{}", most.say(), begin(&rows))))
+    };
+    distinct(rows.iter().map(|row| &row.split)).into_iter().filter_map(each).collect()
+}
+
+fn capitalised(text: &str) -> String {
+    let mut rest = text.chars();
+    rest.next().map(|first| first.to_uppercase().chain(rest).collect()).unwrap_or_default()
+}
+
+/// Forget against retain at the layer where forget moved most.
+fn contrast(forget: &Measured, retain: &Measured) -> String {
+    let unknown = "the data do not tell whether hidden states moved more on forget text than on retain text";
+    if forget.interval.is_none() || retain.interval.is_none() {
+        format!("{unknown}: there are no intervals.")
+    } else if forget.exceeds(retain) {
+        let times =
+            (retain.value > 0.0).then(|| format!(", {} times as far", number(forget.value / retain.value)));
+        format!("hidden states moved more on forget text than on retain text{}.", times.unwrap_or_default())
+    } else if retain.exceeds(forget) {
+        "hidden states moved less on forget text than on retain text.".into()
+    } else {
+        format!("{unknown}: the intervals overlap.")
+    }
+}
+
+/// The numbers of that layer, and their ratio.
+fn numbers_of(forget: &Measured, retain: &Measured) -> String {
+    let intervals = forget.interval.zip(retain.interval).filter(|(_, (lower, _))| *lower > 0.0);
+    let ends = intervals.map(|((lowest, highest), (lower, upper))| {
+        let (lowest, highest) = (number(lowest / upper), number(highest / lower));
+        format!(" ({lowest} to {highest} by the ends of the intervals)")
+    });
+    let ratio = if retain.value > 0.0 {
+        format!("The ratio is {}{}.", number(forget.value / retain.value), ends.unwrap_or_default())
+    } else {
+        "On retain text they did not move at all.".into()
+    };
+    format!(
+        "At layer {}, where forget moved most, ‖Δh‖/‖h‖ is {} on forget and {} on retain text. {ratio}",
+        forget.layer,
+        forget.say(),
+        retain.say()
+    )
+}
+
+/// At how many layers the intervals are apart: the one above was picked for being the largest.
+fn at_all_layers(forget: &[&Measured], retain: &[&Measured]) -> String {
+    let other = |row: &Measured| retain.iter().copied().find(|other| other.layer == row.layer);
+    let both: Vec<(&Measured, &Measured)> = forget
+        .iter()
+        .filter_map(|row| Some((*row, other(row)?)))
+        .filter(|(forget, retain)| forget.interval.is_some() && retain.interval.is_some())
+        .collect();
+    if both.is_empty() {
+        return String::new();
+    }
+    let more = both.iter().filter(|(forget, retain)| forget.exceeds(retain)).count();
+    let less = both.iter().filter(|(forget, retain)| retain.exceeds(forget)).count();
+    let all = count(both.len(), "layer", "layers");
+    format!(" Of {all}, forget moved more at {more} and less at {less}, with intervals apart.")
+}
+
+/// Where differences begin.
+fn begin(rows: &[&Measured]) -> String {
+    let first = rows.iter().filter(|row| row.value > 0.0).map(|row| row.layer).min();
+    match first {
+        Some(first) if rows.iter().any(|row| row.layer < first) => {
+            format!(" Before layer {first} nothing differs.")
+        }
+        _ => String::new(),
+    }
+}
+
+/// Where the mean norm of model B differs most from that of A, on one text.
+fn norm_change(split: &str, a: (&str, &[&Measured]), b: (&str, &[&Measured])) -> Option<Finding> {
+    let ((name_a, a), (name_b, b)) = (a, b);
+    let pairs = a.iter().filter_map(|row| Some((*row, *b.iter().find(|other| other.layer == row.layer)?)));
+    let change = |(a, b): &(&Measured, &Measured)| (b.value - a.value) / a.value;
+    let size = |pair: &(&Measured, &Measured)| change(pair).abs();
+    let top = pairs
+        .filter(|(a, _)| a.value > 0.0)
+        .max_by(|x, y| size(x).total_cmp(&size(y)).then(y.0.layer.cmp(&x.0.layer)))?;
+    let (before, after) = top;
+    let models = format!("from {name_a} to {name_b}");
+    let text = if before.value == after.value {
+        return Some(Finding::new(
+            format!("Mean ‖h‖ on {split} text is the same in {name_a} and {name_b}."),
+            "",
+        ));
+    } else if before.exceeds(after) {
+        format!("Mean ‖h‖ on {split} text falls {models}, by up to {}.", percent(size(&top)))
+    } else if after.exceeds(before) {
+        format!("Mean ‖h‖ on {split} text rises {models}, by up to {}.", percent(size(&top)))
+    } else {
+        format!("The data do not tell whether mean ‖h‖ on {split} text changes {models}.")
+    };
+    let detail = format!(
+        "It differs most at layer {}: {} and {}, {}{}.",
+        before.layer,
+        before.say(),
+        after.say(),
+        if after.value > before.value { "+" } else { "−" },
+        percent(size(&top)),
+    );
+    Some(Finding::new(text, detail))
+}
+
+fn non_finite(table: &Table, of: &str) -> Option<Finding> {
+    let most = table.numbers("non_finite_tokens")?.into_iter().flatten().fold(0.0, f64::max);
+    (most > 0.0).then(|| {
+        let tokens = count(most as usize, "token has", "tokens have");
+        Finding::caution(
+            format!("At the layer with the most, {tokens} {of} that are not finite."),
+            "They are in no mean.",
+        )
+    })
+}
