@@ -64,6 +64,20 @@ pub enum Error {
         /// The columns that it has.
         present: Vec<String>,
     },
+    /// No row of a table belongs to a layer of a model.
+    #[error("{} has no row with a layer: there is nothing to plot", path.display())]
+    NothingToPlot {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A picture cannot be made into a PNG.
+    #[error("cannot make {name}.png")]
+    Picture {
+        /// The picture.
+        name: String,
+        /// What the encoder says; nothing if it would be larger than memory.
+        source: Option<png::EncodingError>,
+    },
     /// The data of an HTML report cannot be put into JSON.
     #[error("the data of the HTML report cannot be put into it")]
     Json(#[from] serde_json::Error),
@@ -83,6 +97,8 @@ impl Error {
             Self::NotATable { .. } => "give a table as CSV with a header line, or as Parquet",
             Self::Json(_) => "",
             Self::Column { .. } => "give the table that the option is for",
+            Self::NothingToPlot { .. } => "give a table with layers, such as per_layer.csv or activation_norms.csv",
+            Self::Picture { .. } => "write it as SVG instead, with --format svg",
         }
     }
 }
