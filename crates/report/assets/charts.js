@@ -52,11 +52,11 @@ Report.charts = (() => {
   // What stands on the vertical axis is said above the chart, where it takes no width on a phone.
   const base = (vertical) => ({
     animation: false, textStyle: { fontFamily: font },
-    title: { text: vertical, left: 0, top: 26, padding: 0, textStyle: { ...text(), fontWeight: "normal" } },
+    title: { text: vertical, left: 0, top: 30, padding: 0, textStyle: { ...text(), fontWeight: "normal" } },
     aria: { enabled: true }, backgroundColor: "transparent",
     legend: { type: "scroll", top: 0, left: 0, right: 8, itemWidth: 28, textStyle: { ...text(), color: colour("text") },
       pageTextStyle: text(), pageIconColor: colour("text"), pageIconInactiveColor: colour("line") },
-    grid: { left: 4, right: 18, top: 54, bottom: 62, containLabel: true },
+    grid: { left: 4, right: 18, top: 58, bottom: 62, containLabel: true },
     dataZoom: [slider("xAxisIndex"), { type: "inside", xAxisIndex: 0, zoomOnMouseWheel: "ctrl",
       moveOnMouseMove: false, moveOnMouseWheel: false, preventDefaultMouseMove: false }],
     toolbox: { show: true, right: -200, feature: { dataZoom: { yAxisIndex: "none", iconStyle: { opacity: 0 } } } },
@@ -93,7 +93,9 @@ Report.charts = (() => {
     [Infinity, -Infinity]);
 
   const all = [];
-  let waiting = false;
+  const resized = new ResizeObserver((entries) => {
+    for (const { target } of entries) echarts.getInstanceByDom(target)?.resize();
+  });
 
   // A figure whose controls call `draw`, which makes the option and may return a note to show below.
   class Figure {
@@ -106,6 +108,7 @@ Report.charts = (() => {
       place.append(element("figure", { class: "card" }, element("figcaption", {}, element("h3", {}, title), caption),
         this.controls, this.area, this.note));
       this.area.addEventListener("keydown", (event) => this.key(event));
+      resized.observe(this.area);
       all.push(this);
     }
 
@@ -138,14 +141,6 @@ Report.charts = (() => {
 
   const showAll = () => all.forEach((figure) => figure.show());
   Report.onTheme(showAll);
-  new ResizeObserver(() => {
-    if (waiting) return;
-    waiting = true;
-    requestAnimationFrame(() => {
-      waiting = false;
-      all.forEach((figure) => figure.chart?.resize());
-    });
-  }).observe(document.body);
   addEventListener("beforeprint", () => all.forEach((figure) => figure.chart?.resize()));
 
   return { Figure, all, base, tip, tooltip, valueAxis, layerAxis, whiskers, band, look, text, tick, extent };

@@ -72,7 +72,7 @@
         headerFilterFunc: column.numeric ? numberFilter : few ? (wanted, value) => value === wanted : textFilter,
         headerFilterPlaceholder: column.numeric ? "> < .. –" : "contains",
         hozAlign: column.numeric ? "right" : "left", headerHozAlign: column.numeric ? "right" : "left",
-        minWidth: column.name === "name" || column.name === "reason" ? 230 : column.numeric ? 104 : 110,
+        minWidth: column.name === "name" || column.name === "reason" ? 270 : column.numeric ? 104 : 110,
         widthGrow: column.name === "name" || column.name === "reason" ? 4 : 1,
       };
     });

@@ -64,7 +64,7 @@
         else if (!(value > 0)) kinds.zero.push([layer, name, 0, at]);
         else kinds.value.push([layer, name, heat.log ? Math.log10(value) : value, at]);
       }
-      const border = { borderColor: colour("card"), borderWidth: layers.length > 40 ? 0.5 : 1.5 };
+      const border = { borderColor: colour("card"), borderWidth: layers.length > 40 ? 0 : 1.5 };
       const mark = (label, cells, color) => ({
         type: "heatmap", name: label, data: cells, itemStyle: { ...border, color }, labelLayout: { hideOverlap: true },
         label: { show: layers.length <= 40, formatter: label, color: colour("quiet"), fontSize: 10 },
@@ -134,7 +134,7 @@
             bars.push([index, cells.stable_rank_lower[at], cells.stable_rank_upper[at]]);
           }
         });
-        const line = { type: "line", name: label, data: values, color, symbol, symbolSize: 7, showSymbol: true,
+        const line = { type: "line", name: label, data: values, color, symbol, symbolSize: inside.length > 40 ? 4 : 7,
           lineStyle: { color, width: 2, type: dash }, itemStyle: { color }, connectNulls: false };
         return bars.length ? [line, whiskers(label, bars, color)] : [line];
       });
@@ -179,7 +179,7 @@
     onlyChoice, profileLog, profileFigure.reset);
 
   // One point a matrix: how large against how low-rank.
-  const points = { by: pairs.length > 1 ? "pair" : "component", log: true };
+  const points = { by: pairs.length > 1 ? "pair" : "component", logX: true, logY: true };
   const pointsFigure = new Figure(place, "Every changed matrix: size and stable rank",
     element("p", { class: "quiet" }, "Left: few directions, like a spike or a low-rank adapter. Right: spread over many."),
     () => {
@@ -201,9 +201,9 @@
       const option = base("‖ΔW‖ / ‖W‖");
       option.legend.itemWidth = 14;
       Object.assign(option, {
-        xAxis: valueAxis(points.log, { name: "stable rank of ΔW", nameLocation: "middle", nameGap: 26,
-          min: points.log ? 1 : 0 }),
-        yAxis: valueAxis(points.log),
+        xAxis: valueAxis(points.logX, { name: "stable rank of ΔW", nameLocation: "middle", nameGap: 26,
+          min: points.logX ? 0.8 : 0, axisLabel: { ...text(), showMinLabel: !points.logX, formatter: tick } }),
+        yAxis: valueAxis(points.logY),
         tooltip: tip(({ data: point }) => tooltip(point.name, [["pair", point.pair], ["component", format(point.component)],
           ["layer", format(point.layer)], ["stable rank of ΔW", format(point.value[0])],
           ["‖ΔW‖ / ‖W‖", format(point.value[1])]]), "item"),
@@ -218,7 +218,8 @@
     });
   pointsFigure.controls.append(
     choice("Colour", [["component", "component"], ["pair", "pair"]], (by) => { points.by = by; pointsFigure.show(); }, points.by),
-    toggle("Log axes", points.log, (on) => { points.log = on; pointsFigure.show(); }), pointsFigure.reset);
+    toggle("Log rank", true, (on) => { points.logX = on; pointsFigure.show(); }),
+    toggle("Log size", true, (on) => { points.logY = on; pointsFigure.show(); }), pointsFigure.reset);
 
   // Spectra, where singular values were kept.
   const withSpectra = data.comparisons.filter((pair) => pair.spectra?.spectra.length);

@@ -20,3 +20,15 @@ impl Finding {
         Self { is_caution: true, ..Self::new(text, detail) }
     }
 }
+
+/// Findings as a test shows them.
+#[cfg(test)]
+pub(crate) fn lines(findings: &[Finding]) -> String {
+    let line = |finding: &Finding| {
+        let mark = if finding.is_caution { "! " } else { "" };
+        let detail =
+            if finding.detail.is_empty() { String::new() } else { format!("    {}\n", finding.detail) };
+        format!("{mark}{}\n{detail}", finding.text)
+    };
+    findings.iter().map(line).collect()
+}

@@ -102,7 +102,7 @@ fn size(bytes: f64) -> String {
 
 /// Settings in short; all of them are under provenance.
 fn settings(table: &Table) -> Option<(&'static str, String)> {
-    const KEYS: [&str; 13] = [
+    const KEYS: [&str; 12] = [
         "include",
         "operators",
         "tolerance",
@@ -114,7 +114,6 @@ fn settings(table: &Table) -> Option<(&'static str, String)> {
         "device",
         "dtype",
         "seed",
-        "task",
         "version",
     ];
     let setting = |key: &&str| Some(format!("{} {}", key.replace('_', " "), text(entry(table, key)?)));

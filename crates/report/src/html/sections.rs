@@ -22,7 +22,7 @@ pub(crate) fn failures(failures: &[String]) -> String {
     let steps = count(failures.len(), "step", "steps");
     format!(
         "<section class=\"failures\" aria-labelledby=\"failures\"><h2 id=\"failures\">{steps} failed</h2>\
-         <p>What follows is without their results.</p><ul>{items}</ul></section>"
+         <p>What follows is without the results of what failed.</p><ul>{items}</ul></section>"
     )
 }
 
@@ -50,7 +50,7 @@ pub(crate) fn findings(about: &[(String, Vec<Finding>)], activations: bool) -> S
 pub(crate) fn ledger_summaries(comparisons: &[Comparison], short: &dyn Fn(&str) -> String) -> String {
     let summary = |comparison: &Comparison| {
         format!(
-            "<h3>{}</h3><div class=\"scroll\"><table><thead><tr><th>status</th><th>reason</th>\
+            "<h3>{}</h3><div class=\"scroll ledger\"><table><thead><tr><th>status</th><th>reason</th>\
              <th class=\"number\">tensors</th><th></th></tr></thead><tbody>{}</tbody></table></div>",
             text(&comparison.heading(short)),
             ledger_rows(&comparison.ledger)
