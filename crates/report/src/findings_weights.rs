@@ -82,7 +82,11 @@ fn how_many(matrices: &[Matrix]) -> Finding {
         some if some == all => {
             let layers = layers(&changed.iter().filter_map(|matrix| matrix.layer).collect());
             let within = if layers.is_empty() { layers } else { format!(", in {layers}") };
-            format!("All {compared} changed{within}.")
+            if all == 1 {
+                format!("The one compared matrix changed{within}.")
+            } else {
+                format!("All {compared} changed{within}.")
+            }
         }
         some => format!("{some} of {compared} changed{}.", places(matrices)),
     };
