@@ -5,7 +5,7 @@ use report::Format;
 
 use crate::Verbosity;
 
-// No doc comments on the two structs: clap would take them for what the tool is about.
+// No doc comments on these structs: clap would take them for what the tool is about.
 #[allow(missing_docs)]
 #[derive(Debug, Args)]
 pub struct FormatArguments {
@@ -24,17 +24,10 @@ impl FormatArguments {
     /// The formats, each once.
     #[must_use]
     pub fn formats(&self) -> Vec<Format> {
-        let mut formats = Vec::new();
-        for format in &self.format {
-            let format = match format {
-                TableFormat::Csv => Format::Csv,
-                TableFormat::Parquet => Format::Parquet,
-            };
-            if !formats.contains(&format) {
-                formats.push(format);
-            }
-        }
-        formats
+        each_once(self.format.iter().map(|format| match format {
+            TableFormat::Csv => Format::Csv,
+            TableFormat::Parquet => Format::Parquet,
+        }))
     }
 }
 
@@ -45,13 +38,8 @@ pub struct RunArguments {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
     threads: Option<u16>,
 
-    /// Say nothing but errors
-    #[arg(long, short, conflicts_with = "verbose")]
-    quiet: bool,
-
-    /// Say more
-    #[arg(long, short)]
-    verbose: bool,
+    #[command(flatten)]
+    talk: TalkArguments,
 }
 
 impl RunArguments {
@@ -64,8 +52,38 @@ impl RunArguments {
     /// How much the tool says.
     #[must_use]
     pub const fn verbosity(&self) -> Verbosity {
+        self.talk.verbosity()
+    }
+}
+
+#[allow(missing_docs)]
+#[derive(Debug, Args)]
+pub struct TalkArguments {
+    /// Say nothing but errors
+    #[arg(long, short, conflicts_with = "verbose")]
+    quiet: bool,
+
+    /// Say more
+    #[arg(long, short)]
+    verbose: bool,
+}
+
+impl TalkArguments {
+    /// How much the tool says.
+    #[must_use]
+    pub const fn verbosity(&self) -> Verbosity {
         Verbosity::from_flags(self.quiet, self.verbose)
     }
+}
+
+pub(crate) fn each_once<T: PartialEq>(given: impl Iterator<Item = T>) -> Vec<T> {
+    let mut once = Vec::new();
+    for value in given {
+        if !once.contains(&value) {
+            once.push(value);
+        }
+    }
+    once
 }
 
 /// The command line as it was given, for the provenance.

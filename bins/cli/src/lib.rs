@@ -7,13 +7,15 @@
 mod arguments;
 mod exit;
 mod interrupt;
+mod pictures;
 mod printer;
 mod progress;
 mod run;
 
-pub use arguments::{FormatArguments, RunArguments, given_arguments};
+pub use arguments::{FormatArguments, RunArguments, TalkArguments, given_arguments};
 pub use exit::{Exit, finish};
 pub use interrupt::Interrupt;
+pub use pictures::{PictureArguments, say_plotted};
 pub use printer::{Printer, Verbosity, escape};
 pub use progress::{Progress, counted};
 pub use run::run;

@@ -83,6 +83,12 @@ pub enum Error {
         /// Why.
         source: report::Error,
     },
+    /// Pictures could not be made of tables, or not be written.
+    #[error("the pictures cannot be made")]
+    Plots {
+        /// Why.
+        source: report::Error,
+    },
     /// The threads could not be started.
     #[error("cannot start {threads} threads")]
     Threads {
@@ -114,7 +120,7 @@ impl Error {
             Self::NoText => "give --forget-text, --retain-text or --split NAME=FILE",
             Self::SplitTwice { .. } => "give each text a name of its own",
             Self::Widths { .. } | Self::TokensDiffer { .. } => "measure them one by one with --models",
-            Self::Tables { source } => source.hint(),
+            Self::Tables { source } | Self::Plots { source } => source.hint(),
             Self::Threads { .. } => "ask for fewer threads with --threads",
             Self::Settings { source } => match source {
                 spectral::Error::FailureProbability(_) => "give --failure-probability a value such as 1e-9",

@@ -52,6 +52,7 @@ mod matrix_row;
 mod memory;
 mod observer;
 mod param_stats;
+mod plots;
 mod provenance;
 mod setup;
 
@@ -62,3 +63,7 @@ pub use error::Error;
 pub use ledger::{COMPARED, NON_FINITE};
 pub use observer::{Observer, Side};
 pub use param_stats::{ParamStats, ParamStatsOptions, param_stats};
+pub use plots::{
+    PictureFormat, PlotActivationNormsOptions, PlotParamStatsOptions, Plotted, plot_activation_norms,
+    plot_param_stats,
+};

@@ -5,9 +5,9 @@ use super::lines::{Intervals, LineChart, Point, Series};
 use super::rows::{self, distinct, file_name, layers, named, over_layers};
 use crate::{Error, Table, short_labels};
 
-const LAYER: &str = "Layer (0: embeddings, i: output of block i)";
+const LAYER: &str = "Layer (0: embeddings, i: after i blocks)";
 const BAND: &str = "Shaded: 95 % bootstrap interval over samples.";
-/// The site of the last block's output before the final norm, which has the same layer as the one after it.
+/// The site of the last block’s output before the final norm, which has the same layer as the one after it.
 const PRE_NORM: &str = "pre_norm";
 
 /// Pictures of activation norms: `activation_norms_{split}` for each text, with a line a model. `differences` adds
@@ -69,7 +69,7 @@ fn chart(title: &str, y_label: &'static str, subtitle: &str, series: Vec<Series>
         notes.push(BAND.to_owned());
     }
     if points().any(|point| point.y.is_none()) {
-        notes.push("Gaps: layers without a finite value.".to_owned());
+        notes.push("Layers without a point: no finite value there.".to_owned());
     }
     LineChart {
         title: title.into(),
@@ -79,7 +79,7 @@ fn chart(title: &str, y_label: &'static str, subtitle: &str, series: Vec<Series>
         series,
         intervals: Intervals::Band,
         from_zero: false,
-        beside: "last block's output before the final norm",
+        beside: "last block’s output before the final norm",
         singles: "",
         notes,
         nothing: "no finite value in any layer",
@@ -104,7 +104,7 @@ fn norm_pictures(table: &Table, subtitle: &str) -> Result<Vec<Picture>, Error> {
             series(label, &rows, &layers, &measure, &beside)
         };
         let lines = names.iter().zip(&labels).map(line).filter(|series| !series.points.is_empty()).collect();
-        let title = format!("Activation norms by layer: {split} text");
+        let title = format!("Activation norms by layer: {split}");
         let chart = chart(&title, "Mean ‖h‖₂ over tokens", subtitle, lines);
         pictures.push(Picture::new(format!("activation_norms_{}", file_name(&split)), title, chart.draw()));
     }

@@ -16,6 +16,9 @@ const ORDER: [&str; 4] = ["qkv", "proj", "mlp_expand", "mlp_contract"];
 /// Behind all cells: where it is seen, there is no matrix.
 const ABSENT: Color = Color(0xe9, 0xe9, 0xe9);
 
+/// Cells narrower than this have no edges, which would be most of what is seen.
+const NARROW: f64 = 8.0;
+
 /// What is known of the matrices of one component in one layer.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Cell {
@@ -88,7 +91,7 @@ fn draw(components: &[String], cells: &Cells, title: &str, subtitle: &str) -> Ca
     let changed = |cell: &Cell| cell.ratio().filter(|ratio| *ratio > 0.0);
     let ratios: Vec<f64> = cells.values().filter_map(changed).collect();
     let colors = Scale::of(&ratios, &[], true);
-    let x = Scale::integers(cells.keys().map(|(_, layer)| *layer as f64));
+    let x = Scale::cells(cells.keys().map(|(_, layer)| *layer as f64));
     let y = Scale::categories(components);
     let count = components.len() as f64;
     let frame = Frame {
@@ -130,11 +133,13 @@ fn draw(components: &[String], cells: &Cells, title: &str, subtitle: &str) -> Ca
 /// A cell in its colour; white with a ring if nothing changed, and with a cross if the ratio is not defined.
 fn draw_cell(canvas: &mut Canvas, place: &Area, color: Option<Color>, cell: Cell) {
     canvas.area("cell", &place.corners(), Paint::Fill(color.unwrap_or(WHITE), 1.0));
-    let line = Paint::Stroke(WHITE, 0.6, &[], 1.0);
-    if color.is_some() {
-        return canvas.area("edge", &place.corners(), line);
+    if place.width > NARROW {
+        let edge = if color.is_some() { WHITE } else { ABSENT };
+        canvas.area("edge", &place.corners(), Paint::Stroke(edge, 0.6, &[], 1.0));
     }
-    canvas.area("edge", &place.corners(), Paint::Stroke(ABSENT, 0.6, &[], 1.0));
+    if color.is_some() {
+        return;
+    }
     let (x, y) = (place.x(0.5), place.y(0.5));
     let size = (0.3 * place.width).min(3.2);
     let line = Paint::Stroke(GREY, 1.0, &[], 1.0);

@@ -8,7 +8,7 @@ use super::scale::Scale;
 
 const HEIGHT: f64 = 300.0;
 /// Markers stand at least so far apart.
-const MARKER_DISTANCE: f64 = 11.0;
+const MARKER_DISTANCE: f64 = 14.0;
 
 /// A value that a line goes through.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -75,7 +75,7 @@ impl LineChart {
     pub(super) fn draw(self) -> Canvas {
         let ys: Vec<f64> = self.series.iter().flat_map(Series::ys).collect();
         let ends: Vec<f64> = self.series.iter().flat_map(Series::ends).collect();
-        let y = Scale::of(&ys, &ends, self.from_zero);
+        let y = if ys.is_empty() { Scale::empty() } else { Scale::of(&ys, &ends, self.from_zero) };
         let x =
             Scale::integers(self.series.iter().flat_map(|series| series.points.iter().map(|point| point.x)));
         let legend = if ys.is_empty() { Vec::new() } else { self.legend() };

@@ -73,8 +73,8 @@ impl Look {
 
     /// A faint point: one of many that a point of the line is the mean of.
     pub(super) fn faint(self, canvas: &mut Canvas, x: f64, y: f64) {
-        let path = tiny_skia::PathBuilder::from_circle(hundredths(x), hundredths(y), 1.7);
-        canvas.add("single", path, Paint::Fill(self.color, 0.35));
+        let path = tiny_skia::PathBuilder::from_circle(hundredths(x), hundredths(y), 1.9);
+        canvas.add("single", path, Paint::Fill(self.color, 0.45));
     }
 
     pub(super) fn marker(self, canvas: &mut Canvas, x: f64, y: f64) {

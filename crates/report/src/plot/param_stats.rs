@@ -82,13 +82,13 @@ struct Ratio {
 const FROBENIUS: Ratio = Ratio {
     name: "relative_frobenius",
     title: "Relative change of the weights by layer",
-    y_label: "‖ΔW‖\u{1}F / ‖W‖\u{1}F of a layer's matrices",
+    y_label: "‖ΔW‖\u{1}F / ‖W‖\u{1}F of a layer’s matrices",
 };
 
 const SPECTRAL: Ratio = Ratio {
     name: "relative_spectral_norm",
     title: "Largest relative spectral norm of the change by layer",
-    y_label: "max σ₁(ΔW) / σ₁(W) of a layer's matrices",
+    y_label: "max σ₁(ΔW) / σ₁(W) of a layer’s matrices",
 };
 
 /// `per_layer`.
@@ -113,7 +113,7 @@ impl Layers {
     fn locality(&self, group: &str, change: &[Option<f64>], subtitle: &str) -> Picture {
         let chart = LineChart {
             title: format!("Size of the weight change by layer: {}", in_words(group)),
-            y_label: "‖ΔW‖\u{1}F of a layer's matrices",
+            y_label: "‖ΔW‖\u{1}F of a layer’s matrices",
             series: vec![self.series(group, "", change)],
             ..chart(subtitle)
         };
@@ -129,24 +129,29 @@ impl Layers {
     ) -> Picture {
         // No stable rank is below 1: a zero is the Python scripts' way to say that nothing changed.
         let ranks: Vec<Option<f64>> = ranks.iter().map(|rank| rank.filter(|rank| *rank > 0.0)).collect();
-        let mut series = self.series(group, "mean of the changed matrices", &ranks);
+        let mut series = self.series(group, "", &ranks);
         if let Some(matrices) = matrices {
             matrices.add_to(&mut series, group);
+        }
+        if !series.singles.is_empty() {
+            series.label = "mean of the layer".into();
         }
         let mut notes = Vec::new();
         if series.points.iter().any(|point| point.interval.is_some()) {
             notes.push(
-                "Bars: mean of the intervals of the single stable ranks; most are narrower than a marker."
+                "Bars: mean of the intervals of the single stable ranks; where none is seen, it is narrower than the marker."
                     .into(),
             );
         }
         if series.points.iter().any(|point| point.y.is_none())
             && series.points.iter().any(|point| point.y.is_some())
         {
-            notes.push("Gaps: layers where no matrix changed.".into());
+            notes.push("Layers without a point: none of their matrices changed.".into());
         }
         if series.points.iter().any(|point| point.y.is_some_and(|rank| rank < 1.0)) {
-            notes.push("Below 1, where no stable rank is: unchanged matrices were counted as 0.".into());
+            notes.push(
+                "Points below 1, which no stable rank is: unchanged matrices were counted as 0.".into(),
+            );
         }
         let chart = LineChart {
             title: format!("Stable rank of the weight change by layer: {}", in_words(group)),

@@ -23,13 +23,15 @@ enum Kind {
 
 /// From this ratio of the largest value to the smallest on, an axis is logarithmic.
 const DECADES: f64 = 100.0;
+/// An axis that begins so near to zero, as a share of its end, may as well begin there.
+const NEAR_ZERO: f64 = 0.3;
 /// Room above and below the values, as a share of their range.
 const MARGIN: f64 = 0.06;
 /// Where zero stands on a logarithmic axis, where the axis is broken, and where its logarithmic part begins.
 const ZERO_AT: f64 = 0.04;
 const LOG_FROM: f64 = 0.13;
 /// Labels of an axis of numbers, and of one of layers, at most.
-const TICKS: f64 = 6.0;
+const TICKS: f64 = 8.0;
 const INTEGER_TICKS: f64 = 13.0;
 
 impl Scale {
@@ -45,7 +47,8 @@ impl Scale {
             return Self::log(low, high, values.contains(&0.0));
         }
         let (low, high) = range(values.iter().chain(ends).copied());
-        let low = if from_zero { low.min(0.0) } else { low };
+        let begins_at_zero = from_zero || (low > 0.0 && low < NEAR_ZERO * high);
+        let low = if begins_at_zero { low.min(0.0) } else { low };
         Self::linear(low, high)
     }
 
@@ -63,6 +66,17 @@ impl Scale {
         let label = |value: f64| linear_label(value, step, greatest);
         let ticks = values.into_iter().map(|value| (value, label(value))).collect();
         Self { kind: Kind::Linear, low, high, ticks, minor: Vec::new() }
+    }
+
+    /// An axis without values.
+    pub(super) const fn empty() -> Self {
+        Self { kind: Kind::Linear, low: 0.0, high: 1.0, ticks: Vec::new(), minor: Vec::new() }
+    }
+
+    /// An axis of integers that are cells, without room beyond the first and the last.
+    pub(super) fn cells(values: impl Iterator<Item = f64> + Clone) -> Self {
+        let (low, high) = range(values.clone());
+        Self { low: low - 0.5, high: high + 0.5, ..Self::integers(values) }
     }
 
     /// An axis of integers, such as layers.
@@ -96,6 +110,13 @@ impl Scale {
             ticks.insert(0, (0.0, "0".into()));
         }
         Self { kind: Kind::Log { with_zero }, low, high, ticks, minor }
+    }
+
+    /// A logarithmic axis of indices from 1.
+    pub(super) fn logarithmic_indices(last: f64) -> Self {
+        let mut scale = Self::log(1.0, last, false);
+        scale.minor.retain(|index| *index >= 1.0);
+        scale
     }
 
     /// An axis of names, the first at the top.
@@ -199,7 +220,7 @@ mod tests {
         assert!(!Scale::of(&[-1.0, 1e-5, 1.0], &[], true).is_log(), "a negative value has no logarithm");
         assert!(!Scale::of(&[1.0, 2.0], &[1e-9], false).is_log(), "an interval alone does not make it so");
         assert_eq!(labels(&Scale::of(&[0.05, 20.0], &[], true)), "0.1 1 10");
-        assert_eq!(labels(&Scale::log(1e-20, 1.0, false)), "10⁻²⁰ 10⁻¹⁶ 10⁻¹² 10⁻⁸ 10⁻⁴ 10⁰");
+        assert_eq!(labels(&Scale::log(1e-20, 1.0, false)), "10⁻¹⁸ 10⁻¹⁵ 10⁻¹² 10⁻⁹ 10⁻⁶ 10⁻³ 10⁰");
     }
 
     #[test]
@@ -216,9 +237,10 @@ mod tests {
     fn linear_axes_have_round_labels() {
         assert_eq!(labels(&Scale::of(&[0.2, 1.0], &[], true)), "0 0.2 0.4 0.6 0.8 1.0");
         assert_eq!(labels(&Scale::of(&[10.0, 11.0], &[9.5], false)), "9.5 10.0 10.5 11.0");
-        assert_eq!(labels(&Scale::of(&[0.0, 3e-7], &[], true)), "0 1×10⁻⁷ 2×10⁻⁷ 3×10⁻⁷");
+        assert_eq!(labels(&Scale::of(&[2.0, 10.0], &[], false)), "0 2 4 6 8 10", "near zero is from zero");
+        assert_eq!(labels(&Scale::of(&[0.0, 3e-7], &[], true)), "0 0.5×10⁻⁷ 1.0×10⁻⁷ 1.5×10⁻⁷ 2.0×10⁻⁷ 2.5×10⁻⁷ 3.0×10⁻⁷");
         assert_eq!(labels(&Scale::of(&[1.0, 250_000.0 / 1000.0], &[], true)).matches("×").count(), 0);
-        assert_eq!(labels(&Scale::of(&[-2.0, 1.0], &[], true)), "−2 −1 0 1");
+        assert_eq!(labels(&Scale::of(&[-2.0, 1.0], &[], true)), "−2.0 −1.5 −1.0 −0.5 0 0.5 1.0");
         assert_eq!(labels(&Scale::of(&[0.99998, 0.99999], &[], false)).split(' ').count(), 6);
     }
 

@@ -15,6 +15,8 @@ use crate::{Error, Table};
 const ROUNDING: f64 = 1e-8;
 /// Bounds farther apart than this are drawn.
 const WIDE: f64 = 0.05;
+/// Bounds of more lines than that would cover each other.
+const SHADED: usize = 12;
 /// From so many values a line on, the index is on a logarithmic axis.
 const MANY: f64 = 100.0;
 
@@ -103,12 +105,9 @@ fn draw(spectra: &[&Spectrum], title: &str, subtitle: &str) -> Canvas {
     let most = all().map(|value| value.sigma).fold(0.0, f64::max);
     let least = all().map(|value| value.sigma).filter(|value| *value >= most * ROUNDING).fold(most, f64::min);
     let y = Scale::log(least, most, false);
-    let last = all().map(|value| value.index).fold(1.0, f64::max);
-    let x = if last > MANY {
-        Scale::log(1.0, last, false)
-    } else {
-        Scale::integers(all().map(|value| value.index))
-    };
+    let indices = all().filter(|value| value.sigma >= least).map(|value| value.index);
+    let last = indices.clone().fold(1.0, f64::max);
+    let x = if last > MANY { Scale::logarithmic_indices(last) } else { Scale::integers(indices) };
 
     let layers = distinct(spectra.iter().filter_map(|spectrum| spectrum.role.layer));
     let by_layer = Scale::integers(layers.iter().copied());
@@ -118,8 +117,13 @@ fn draw(spectra: &[&Spectrum], title: &str, subtitle: &str) -> Canvas {
     if all().any(|value| value.sigma < least) {
         notes.push("Left out: values below 10⁻⁸ of the largest, which rounding leaves of zero.".to_owned());
     }
-    if all().any(Value::is_wide) {
-        notes.push("Shaded: between the bounds of values that are not known to 5 %.".to_owned());
+    let shaded = spectra.len() <= SHADED;
+    match all().filter(|value| value.is_wide()).count() {
+        0 => {}
+        _ if shaded => {
+            notes.push("Shaded: between the bounds of values that are not known to 5 %.".to_owned());
+        }
+        wide => notes.push(format!("Of {} values, {wide} are not known to 5 %.", all().count())),
     }
     let frame = Frame {
         title,
@@ -138,7 +142,7 @@ fn draw(spectra: &[&Spectrum], title: &str, subtitle: &str) -> Canvas {
     if has_bar {
         colors::bar(&mut canvas, &area, &by_layer, "Layer");
     }
-    let opacity = if spectra.len() > 60 { 0.45 } else { 0.9 };
+    let opacity = if spectra.len() > 60 { 0.6 } else { 0.9 };
     for spectrum in spectra {
         let dash = components.iter().position(|name| *name == spectrum.role.component).unwrap_or_default();
         let color = match spectrum.role.layer {
@@ -146,7 +150,8 @@ fn draw(spectra: &[&Spectrum], title: &str, subtitle: &str) -> Canvas {
             Some(_) => Look::nth(0).color,
             None => BLACK,
         };
-        spectrum.draw(&mut canvas, &area, (&x, &y), least, Look::of_many(color, dash, opacity));
+        let look = Look::of_many(color, dash, opacity);
+        spectrum.draw(&mut canvas, &area, (&x, &y), least, look, shaded);
     }
     canvas
 }
@@ -158,11 +163,19 @@ impl Value {
 }
 
 impl Spectrum {
-    fn draw(&self, canvas: &mut Canvas, area: &Area, (x, y): (&Scale, &Scale), least: f64, look: Look) {
+    fn draw(
+        &self,
+        canvas: &mut Canvas,
+        area: &Area,
+        (x, y): (&Scale, &Scale),
+        least: f64,
+        look: Look,
+        shaded: bool,
+    ) {
         let values: Vec<&Value> = self.values.iter().filter(|value| value.sigma >= least).collect();
         let at = |value: &Value, height: f64| (area.x(x.position(value.index)), area.y(y.position(height)));
         for run in values.chunk_by(|one, other| one.is_wide() && other.is_wide()) {
-            if run.iter().any(|value| value.is_wide()) {
+            if shaded && run.iter().any(|value| value.is_wide()) {
                 let low = run.iter().map(|value| at(value, value.bounds.0));
                 let high = run.iter().rev().map(|value| at(value, value.bounds.1));
                 canvas.area("band", &low.chain(high).collect::<Vec<_>>(), look.band());
