@@ -83,6 +83,82 @@ pub enum Error {
         /// Why.
         source: report::Error,
     },
+    /// There are no two models to compare.
+    #[error("there are no two models to compare")]
+    NothingToCompare,
+    /// A baseline was given and nothing to compare it with.
+    #[error("there is nothing to compare {} with", base.display())]
+    OnlyBaseline {
+        /// The baseline.
+        base: PathBuf,
+    },
+    /// A changed model was given and no baseline.
+    #[error("there is no baseline to compare {} with", changed.display())]
+    NoBaseline {
+        /// The changed model.
+        changed: PathBuf,
+    },
+    /// A text does not say which two models are to be compared.
+    #[error("`{}` does not name two models", text.escape_debug())]
+    PairSyntax {
+        /// The text.
+        text: String,
+    },
+    /// The results of two pairs would be in one folder.
+    #[error("two comparisons would write into the same folder, {folder}")]
+    SameFolder {
+        /// Its name.
+        folder: String,
+    },
+    /// Power iterations were asked for together with what only certified norms have.
+    #[error("sr_iters does not go with tolerance, top_k or full_spectrum")]
+    PowerAndCertified,
+    /// An environment variable has a value that makes no sense.
+    #[error("environment variable {name} makes no sense")]
+    Variable {
+        /// Its name.
+        name: &'static str,
+        /// Why.
+        source: Box<activations::Error>,
+    },
+    /// A file of settings could not be read.
+    #[error("cannot read {}", path.display())]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// The refusal of the operating system.
+        source: std::io::Error,
+    },
+    /// A file of settings has an unknown key, a value that makes no sense, or is no TOML.
+    #[error("{}, line {line}: {message}", path.display())]
+    ConfigMalformed {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong there.
+        message: String,
+    },
+    /// A file of settings would be overwritten.
+    #[error("{} is there already", path.display())]
+    ConfigExists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// What earlier runs did is not known, or what this one did cannot be noted.
+    #[error("{} cannot be used", path.display())]
+    State {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A report could not be made of tables, or not be written.
+    #[error("the report cannot be made")]
+    Report {
+        /// Why.
+        source: report::Error,
+    },
     /// Pictures could not be made of tables, or not be written.
     #[error("the pictures cannot be made")]
     Plots {
@@ -100,6 +176,14 @@ pub enum Error {
     /// The task was interrupted; nothing was written.
     #[error("interrupted; nothing was written")]
     Interrupted,
+    /// A run of several steps was interrupted; the finished ones are kept.
+    #[error("interrupted after {finished} of {steps} steps; the same command goes on from there")]
+    RunInterrupted {
+        /// Steps whose results are there.
+        finished: usize,
+        /// All steps.
+        steps: usize,
+    },
 }
 
 impl From<activations::Error> for Error {
@@ -114,13 +198,13 @@ impl Error {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Model { source, .. } => source.hint(),
-            Self::Activations { source } => source.hint(),
+            Self::Activations { source } | Self::Variable { source, .. } => source.hint(),
             Self::NoModel => "give models with --models, or two with --model-a and --model-b",
             Self::ModelTwice { .. } => "give each model once",
             Self::NoText => "give --forget-text, --retain-text or --split NAME=FILE",
             Self::SplitTwice { .. } => "give each text a name of its own",
             Self::Widths { .. } | Self::TokensDiffer { .. } => "measure them one by one with --models",
-            Self::Tables { source } | Self::Plots { source } => source.hint(),
+            Self::Tables { source } | Self::Report { source } | Self::Plots { source } => source.hint(),
             Self::Threads { .. } => "ask for fewer threads with --threads",
             Self::Settings { source } => match source {
                 spectral::Error::FailureProbability(_) => "give --failure-probability a value such as 1e-9",
@@ -128,7 +212,43 @@ impl Error {
                 spectral::Error::MaxPasses => "give --max-passes a value such as 128",
                 _ => "give --tolerance a value such as 1e-4",
             },
-            Self::Matrix { .. } | Self::Interrupted => "",
+            Self::NothingToCompare => {
+                "give --base with --filtered or --unlearned, or --compare A=B, or --config FILE"
+            }
+            Self::OnlyBaseline { .. } => {
+                "give --filtered or --unlearned (environment variables and run.toml count too)"
+            }
+            Self::NoBaseline { .. } => "give --base, or the environment variable BASE",
+            Self::PairSyntax { .. } => {
+                "give A=B; where paths have an = themselves and do not exist yet, write the pair into a run.toml"
+            }
+            Self::SameFolder { .. } => "give each pair a name of its own in a run.toml",
+            Self::PowerAndCertified => {
+                "leave out sr_iters for certified spectral norms, or the others for the scripts' way"
+            }
+            Self::Config { .. } | Self::ConfigMalformed { .. } => {
+                "`model-diffs init FILE` writes one with all settings to look at"
+            }
+            Self::ConfigExists { .. } => "give another name, or --force to overwrite it",
+            Self::State { .. } => "remove it",
+            Self::Matrix { .. } | Self::Interrupted | Self::RunInterrupted { .. } => "",
         }
+    }
+
+    /// The message followed by its causes, outermost first, in one line.
+    #[must_use]
+    pub fn with_causes(&self) -> String {
+        let mut message = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            let text = error.to_string();
+            // Some libraries repeat their cause in their own message.
+            if !message.ends_with(&text) {
+                message.push_str(": ");
+                message.push_str(&text);
+            }
+            cause = error.source();
+        }
+        message
     }
 }

@@ -2,7 +2,8 @@
 //! (`spectral`), hidden states (`activations`) and tables (`report`) meet.
 //!
 //! [`param_stats`] compares the parameters of two checkpoints and writes its tables; [`activation_norms`] does so for
-//! the hidden states that models have of texts. A task tells an [`Observer`] how it goes on, stops soon after its
+//! the hidden states that models have of texts. [`run`] does both for any number of pairs, draws pictures and makes a
+//! report, and does nothing twice. A task tells an [`Observer`] how it goes on, stops soon after its
 //! `interrupted` flag is set, and leaves either complete output or none.
 //!
 //! ```
@@ -39,6 +40,26 @@
 //! assert!(found.folder.join("activation_diffs.csv").exists());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! ```
+//! use std::sync::atomic::AtomicBool;
+//!
+//! use pipeline::{ModelPair, RunOptions, Split, StepStatus, run};
+//!
+//! # let outroot = tempfile::tempdir()?;
+//! # let outroot = outroot.path();
+//! # let pair = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/activations/pair");
+//! let models = ModelPair::new(format!("{pair}/a"), format!("{pair}/b"));
+//! let forget = Split { name: "forget".into(), path: format!("{pair}/forget.txt").into() };
+//! let options = RunOptions::new(vec![models], vec![forget], outroot);
+//! let outcome = run(&options, &(), &AtomicBool::new(false))?;
+//! assert!(outcome.is_complete());
+//! assert_eq!(outcome.report, Some(outroot.join("report.html")));
+//! // The second time there is nothing left to do.
+//! let again = run(&options, &(), &AtomicBool::new(false))?;
+//! assert!(again.steps.iter().all(|step| matches!(step.status, StepStatus::Unchanged)));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod activation_layers;
 mod activation_norms;
@@ -47,6 +68,7 @@ mod activation_rows;
 mod activation_texts;
 mod error;
 mod forward_steps;
+mod html_report;
 mod ledger;
 mod matrix_row;
 mod memory;
@@ -54,16 +76,22 @@ mod observer;
 mod param_stats;
 mod plots;
 mod provenance;
+mod run;
 mod setup;
 
 pub use activation_norms::{ActivationNorms, activation_norms, check_activation_norms};
 pub use activation_options::{ActivationNormsOptions, Models, Split};
 pub use activation_texts::TextCounts;
 pub use error::Error;
+pub use html_report::{ComparisonTables, HtmlReportOptions, html_report};
 pub use ledger::{COMPARED, NON_FINITE};
 pub use observer::{Observer, Side};
 pub use param_stats::{ParamStats, ParamStatsOptions, param_stats};
 pub use plots::{
     PictureFormat, PlotActivationNormsOptions, PlotParamStatsOptions, Plotted, plot_activation_norms,
     plot_param_stats,
+};
+pub use run::{
+    Headlines, ModelPair, RunOptions, RunOutcome, RunSettings, StepOutcome, StepStatus, run,
+    write_config_template,
 };

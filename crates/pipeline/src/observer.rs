@@ -4,6 +4,8 @@ use std::fmt;
 
 use weights_io::Checkpoint;
 
+use crate::StepStatus;
+
 /// One of the models of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
@@ -50,6 +52,22 @@ pub trait Observer: Sync {
     /// So many more steps were done.
     fn forwarded(&self, steps: usize) {
         let _ = steps;
+    }
+
+    /// A step of a whole run starts: its number from 1, how many there are, what it is about, and why it is taken
+    /// although there may have been an earlier run.
+    fn step_started(&self, number: usize, steps: usize, name: &str, why: &str) {
+        let _ = (number, steps, name, why);
+    }
+
+    /// A step of a whole run ended, or was not taken.
+    fn step_finished(&self, number: usize, steps: usize, name: &str, status: &StepStatus) {
+        let _ = (number, steps, name, status);
+    }
+
+    /// Something that the user may not expect, in one sentence without an end.
+    fn warned(&self, message: &str) {
+        let _ = message;
     }
 }
 

@@ -1,7 +1,7 @@
 //! Parameter statistics of two checkpoints: norms and stable ranks of W_a, W_b and ΔW, matrix by matrix.
 
 use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc;
 
@@ -24,6 +24,8 @@ pub struct ParamStatsOptions {
     pub model_b: PathBuf,
     /// The tables go into `<outdir>/<A>__to__<B>/`.
     pub outdir: PathBuf,
+    /// What that folder is called instead.
+    pub name: Option<String>,
     /// Which parameters are compared.
     pub selection: Selection,
     /// Method and seed of the spectral norms, and what else is kept of the spectra. The failure probability is that of
@@ -47,6 +49,7 @@ impl ParamStatsOptions {
             model_a: model_a.into(),
             model_b: model_b.into(),
             outdir: outdir.into(),
+            name: None,
             selection: Selection::default(),
             numerics: spectral::Options::default(),
             threads: 0,
@@ -68,14 +71,20 @@ impl ParamStatsOptions {
 
     /// The folder that the tables go into: both models' names, every run of characters other than
     /// `A-Z a-z 0-9 _ . -` replaced by `_`, as the Python scripts did. Of a name too long for a folder the end is kept.
+    /// A name of one's own is treated alike.
     #[must_use]
     pub fn folder(&self) -> PathBuf {
-        let name = |path: &Path| {
+        let name = |text: &OsStr| {
             const LONGEST: usize = 120; // twice that and `__to__` fit into the usual 255 bytes
-            let name = file_name_of(path.as_os_str());
+            let name = file_name_of(text);
             name[name.len().saturating_sub(LONGEST)..].to_owned()
         };
-        self.outdir.join(format!("{}__to__{}", name(&self.model_a), name(&self.model_b)))
+        self.outdir.join(match &self.name {
+            None => format!("{}__to__{}", name(self.model_a.as_os_str()), name(self.model_b.as_os_str())),
+            // These would be the folder itself or the one above.
+            Some(own) if ["", ".", ".."].contains(&own.as_str()) => "_".to_owned(),
+            Some(own) => name(own.as_ref()),
+        })
     }
 }
 
@@ -297,6 +306,8 @@ fn matrix<'a>(view: &'a TensorView<'_>) -> Result<Matrix<'a>, spectral::Error> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     #[test]
@@ -305,6 +316,12 @@ mod tests {
             |a: &str, b: &str| ParamStatsOptions::new(a, b, "out").folder().to_string_lossy().into_owned();
         assert_eq!(folder("org/base", "../b  c/"), "out/org_base__to__.._b_c_");
         assert_eq!(folder("a_/_b", "Ünïcode"), "out/a___b__to___n_code");
+        let named = |name: &str| {
+            let options =
+                ParamStatsOptions { name: Some(name.into()), ..ParamStatsOptions::new("a", "b", "out") };
+            options.folder().to_string_lossy().into_owned()
+        };
+        assert_eq!(["a b/c", "..", ""].map(named), ["out/a_b_c", "out/_", "out/_"]);
         let long = "x/".repeat(300);
         assert!(Path::new(&folder(&long, &long)).file_name().unwrap().len() <= 255);
     }

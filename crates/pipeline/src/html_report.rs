@@ -1,0 +1,108 @@
+//! Makes one HTML report of the tables that other tasks wrote.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+use report::{Activations, Comparison, HtmlReport, Table, Tables};
+
+use crate::setup::unless_interrupted;
+use crate::{Error, Observer};
+
+/// Where the tables of one pair of models are.
+#[derive(Clone, Debug)]
+pub struct ComparisonTables {
+    /// Name of the pair; if empty, made of the models' names.
+    pub label: String,
+    /// The baseline, as the report is to name it: its path, say.
+    pub a: String,
+    /// The changed model.
+    pub b: String,
+    /// The folder that [`param_stats`](crate::param_stats) wrote.
+    pub folder: PathBuf,
+}
+
+/// Settings of [`html_report`].
+#[derive(Clone, Debug)]
+pub struct HtmlReportOptions {
+    /// Title of the page.
+    pub title: String,
+    /// Pairs of models.
+    pub comparisons: Vec<ComparisonTables>,
+    /// The folder that [`activation_norms`](crate::activation_norms) wrote.
+    pub activations: Option<PathBuf>,
+    /// The file to write.
+    pub file: PathBuf,
+    /// Steps that failed, each in a sentence.
+    pub failures: Vec<String>,
+}
+
+/// Reads the tables, as Parquet if they are there, since that tells where they come from, and else as CSV, and writes
+/// the report. Returns its path.
+///
+/// # Errors
+/// [`Error::Report`] if a table is missing or none, or the report cannot be written; [`Error::Interrupted`]. Nothing is
+/// written then.
+pub fn html_report(
+    options: &HtmlReportOptions,
+    _observer: &dyn Observer,
+    interrupted: &AtomicBool,
+) -> Result<PathBuf, Error> {
+    let refused = |source| Error::Report { source };
+    let mut comparisons = Vec::with_capacity(options.comparisons.len());
+    for pair in &options.comparisons {
+        unless_interrupted(interrupted)?;
+        comparisons.push(comparison(pair).map_err(refused)?);
+    }
+    let activations = options.activations.as_deref().map(activations).transpose().map_err(refused)?;
+    let report = HtmlReport {
+        title: options.title.clone(),
+        comparisons,
+        activations,
+        failures: options.failures.clone(),
+    };
+    let page = report.render().map_err(refused)?;
+    unless_interrupted(interrupted)?;
+    write(&options.file, &page).map_err(refused)?;
+    Ok(options.file.clone())
+}
+
+fn comparison(pair: &ComparisonTables) -> Result<Comparison, report::Error> {
+    let table = |name| needed(&pair.folder, name);
+    Ok(Comparison {
+        label: pair.label.clone(),
+        a: pair.a.clone(),
+        b: pair.b.clone(),
+        per_matrix: table("per_matrix")?,
+        per_layer: table("per_layer")?,
+        per_component: table("per_component")?,
+        ledger: table("ledger")?,
+        singular_values: optional(&pair.folder, "singular_values")?,
+    })
+}
+
+fn activations(folder: &Path) -> Result<Activations, report::Error> {
+    Ok(Activations {
+        norms: needed(folder, "activation_norms")?,
+        differences: optional(folder, "activation_diffs")?,
+        summary: optional(folder, "activation_summary")?,
+    })
+}
+
+fn needed(folder: &Path, name: &str) -> Result<Table, report::Error> {
+    // Reading what is not there says so, with the path.
+    optional(folder, name)?.map_or_else(|| Table::read(folder.join(name).with_extension("csv")), Ok)
+}
+
+fn optional(folder: &Path, name: &str) -> Result<Option<Table>, report::Error> {
+    let files = ["parquet", "csv"].map(|extension| folder.join(name).with_extension(extension));
+    files.into_iter().find(|file| file.exists()).map(Table::read).transpose()
+}
+
+fn write(file: &Path, page: &str) -> Result<(), report::Error> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    let mut tables = Tables::create(folder, &[])?;
+    tables.stage_file(&name, page.as_bytes())?;
+    tables.finish()?;
+    Ok(())
+}

@@ -1,0 +1,155 @@
+//! Takes the steps of a run: each unless its results are there already, or those that it needs could not be made.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use crate::activation_texts::Texts;
+use crate::run::headlines::headlines;
+use crate::run::plan::{Plan, Step};
+use crate::run::state::{State, Written};
+use crate::{Error, Observer, RunOptions, RunOutcome, StepOutcome, StepStatus, check_activation_norms};
+
+/// Compares all pairs: parameters, hidden states on the texts, pictures of both, and a report of it all.
+///
+/// A step is left out if an earlier run into the same folder did it with the same version, options and inputs, and its
+/// files are still what they were. Weights count as the same if their files' sizes and times of last change are; all
+/// else is compared by content. What was done is noted in `run-state.json` after every step, so a run that was
+/// interrupted goes on where it stopped. A step that fails does not stop those that do not need it.
+///
+/// # Errors
+/// What no step could work with: [`Error::NothingToCompare`], [`Error::SameFolder`], [`Error::Settings`],
+/// [`Error::SplitTwice`]; and [`Error::RunInterrupted`]. What goes wrong in a step is in the outcome.
+pub fn run(
+    options: &RunOptions,
+    observer: &dyn Observer,
+    interrupted: &AtomicBool,
+) -> Result<RunOutcome, Error> {
+    let plan = Plan::of(options)?;
+    let state = State::read(&options.outroot).unwrap_or_else(|error| {
+        observer.warned(&format!("all steps are done again: {}", error.with_causes()));
+        State::default()
+    });
+    if options.splits.is_empty() {
+        observer.warned("no text was given, so hidden states are not measured");
+    }
+    let measured = (0..plan.pairs.len()).collect();
+    let outcomes = Vec::new();
+    let mut run = Run { options, observer, interrupted, plan: &plan, state, measured, outcomes };
+    for step in &plan.steps {
+        run.take(*step)?;
+    }
+    let files = |step| run.files(step).map(<[PathBuf]>::to_vec);
+    Ok(RunOutcome {
+        outroot: options.outroot.clone(),
+        report: files(Step::Report).and_then(|files| files.into_iter().next()),
+        headlines: headlines(&run),
+        steps: run.outcomes.into_iter().map(|(_, outcome)| outcome).collect(),
+    })
+}
+
+/// A run on its way.
+pub(crate) struct Run<'a> {
+    pub(crate) options: &'a RunOptions,
+    pub(crate) observer: &'a dyn Observer,
+    pub(crate) interrupted: &'a AtomicBool,
+    pub(crate) plan: &'a Plan,
+    state: State,
+    /// The pairs whose hidden states are measured.
+    pub(crate) measured: Vec<usize>,
+    pub(crate) outcomes: Vec<(Step, StepOutcome)>,
+}
+
+impl Run<'_> {
+    fn take(&mut self, step: Step) -> Result<(), Error> {
+        if self.interrupted.load(Ordering::Relaxed) {
+            return Err(self.interruption());
+        }
+        let (name, start) = (self.plan.name(step), Instant::now());
+        let sources = self.plan.sources(step);
+        if !sources.is_empty() && sources.iter().all(|source| self.files(*source).is_none()) {
+            let needs: Vec<String> = sources.iter().map(|source| self.plan.name(*source)).collect();
+            let status = StepStatus::NotRun { needs: needs.join(", ") };
+            self.end(step, name, status, Written::default(), start);
+            return Ok(());
+        }
+        if step == Step::ActivationNorms {
+            self.leave_out_misfits();
+            if self.measured.is_empty() {
+                return Ok(());
+            }
+        }
+        let inputs = self.inputs(step);
+        let why = match self.earlier(step) {
+            Ok(written) => {
+                self.end(step, name, StepStatus::Unchanged, written, start);
+                return Ok(());
+            }
+            Err(why) => why,
+        };
+        self.observer.step_started(self.number(step), self.plan.steps.len(), &name, &why);
+        match self.perform(step) {
+            Ok(written) => {
+                let place = self.plan.place(step);
+                if let Err(error) = self.state.finished(&place, inputs, &written, &self.options.outroot) {
+                    self.observer
+                        .warned(&format!("the next run does this step again: {}", error.with_causes()));
+                }
+                self.end(step, name, StepStatus::Done, written, start);
+            }
+            Err(Error::Interrupted) => return Err(self.interruption()),
+            Err(error) => self.end(step, name, StepStatus::Failed(error), Written::default(), start),
+        }
+        Ok(())
+    }
+
+    /// The results of an earlier run, or why the step has to be done.
+    fn earlier(&self, step: Step) -> Result<Written, String> {
+        let results =
+            self.state.results(&self.plan.place(step), &self.inputs(step), &self.options.outroot)?;
+        if self.options.force { Err("all steps are asked for anew".to_owned()) } else { Ok(results) }
+    }
+
+    /// Leaves out pairs whose hidden states cannot be measured, so that they do not stop the others.
+    fn leave_out_misfits(&mut self) {
+        let nothing_to_do = self.earlier(Step::ActivationNorms).is_ok();
+        // Texts that cannot be read are no fault of a pair.
+        if nothing_to_do || Texts::read(&self.options.activation_norms_of([])).is_err() {
+            return;
+        }
+        for index in std::mem::take(&mut self.measured) {
+            let (planned, start) = (&self.plan.pairs[index], Instant::now());
+            match check_activation_norms(&self.options.activation_norms_of([&planned.pair])) {
+                Ok(()) => self.measured.push(index),
+                Err(error) => {
+                    let step = Step::ActivationNorms;
+                    let name = format!("{}, {}", self.plan.name(step), planned.label());
+                    self.end(step, name, StepStatus::Failed(error), Written::default(), start);
+                }
+            }
+        }
+    }
+
+    fn end(&mut self, step: Step, name: String, status: StepStatus, written: Written, start: Instant) {
+        self.observer.step_finished(self.number(step), self.plan.steps.len(), &name, &status);
+        let Written { files: outputs, gaps } = written;
+        self.outcomes.push((step, StepOutcome { name, status, duration: start.elapsed(), outputs, gaps }));
+    }
+
+    /// The files of a step whose results are there.
+    pub(crate) fn files(&self, step: Step) -> Option<&[PathBuf]> {
+        let mut outcomes = self.outcomes.iter();
+        let found = outcomes.find(|(other, outcome)| *other == step && outcome.status.has_results());
+        found.map(|(_, outcome)| outcome.outputs.as_slice())
+    }
+
+    /// From 1.
+    fn number(&self, step: Step) -> usize {
+        self.plan.steps.iter().position(|other| *other == step).map_or(0, |index| index + 1)
+    }
+
+    fn interruption(&self) -> Error {
+        let finished = self.outcomes.iter().filter(|(_, outcome)| outcome.status.has_results()).count();
+        Error::RunInterrupted { finished, steps: self.plan.steps.len() }
+    }
+}

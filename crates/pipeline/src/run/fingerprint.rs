@@ -1,0 +1,119 @@
+//! What a step's result depends on, in a form that two runs can compare.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::time::UNIX_EPOCH;
+
+use sha2::{Digest as _, Sha256};
+use weights_io::{Checkpoint, MappedFile};
+
+/// What a file that is not there, or cannot be read, has instead of a hash.
+const ABSENT: &str = "absent";
+
+/// Everything that a step reads: by name what identifies it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Inputs(pub(crate) BTreeMap<String, String>);
+
+impl Inputs {
+    /// The version of the code and the options, to which files are added.
+    pub(crate) fn new(options: String) -> Self {
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        Self([("version".to_owned(), version), ("options".to_owned(), options)].into())
+    }
+
+    /// A small file, by its content.
+    pub(crate) fn file(&mut self, path: &Path) {
+        self.0.insert(path.to_string_lossy().into_owned(), content_hash(path));
+    }
+
+    /// A model: its weights by size and time of last change, since they are large; what describes them by content.
+    pub(crate) fn model(&mut self, path: &Path, with_tokenizer: bool) {
+        // The step itself will say what is wrong with a model that cannot be opened.
+        let Ok(checkpoint) = Checkpoint::open(path) else { return };
+        for shard in checkpoint.shards() {
+            self.0.insert(shard.path().to_string_lossy().into_owned(), size_and_time(shard));
+        }
+        let took = checkpoint.took();
+        if took.extension().is_some_and(|extension| extension == "json") {
+            self.file(took);
+        }
+        let beside = |name| took.with_file_name(name);
+        self.file(&beside("config.json"));
+        if with_tokenizer {
+            self.file(&beside("tokenizer.json"));
+        }
+    }
+
+    /// The first input that is not the same in both.
+    pub(crate) fn first_change<'a>(&'a self, earlier: &'a BTreeMap<String, String>) -> Option<&'a str> {
+        let differs = |name: &&String| self.0.get(*name) != earlier.get(*name);
+        self.0.keys().chain(earlier.keys()).find(differs).map(String::as_str)
+    }
+}
+
+fn size_and_time(file: &MappedFile) -> String {
+    let modified = file.modified().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    format!("{} bytes, changed {} ns", file.len(), modified.map_or(0, |time| time.as_nanos()))
+}
+
+/// SHA-256 in hexadecimal, as `sha256sum` prints it.
+pub(crate) fn content_hash(path: &Path) -> String {
+    // A pipe could block.
+    if !path.is_file() {
+        return ABSENT.to_owned();
+    }
+    sha256(path).unwrap_or_else(|_| ABSENT.to_owned())
+}
+
+fn sha256(path: &Path) -> std::io::Result<String> {
+    let mut file = BufReader::with_capacity(1 << 16, File::open(path)?);
+    let mut hash = Sha256::new();
+    loop {
+        let bytes = file.fill_buf()?;
+        if bytes.is_empty() {
+            break;
+        }
+        hash.update(bytes);
+        let read = bytes.len();
+        file.consume(read);
+    }
+    let hexadecimal = |mut text: String, byte: &u8| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    };
+    Ok(hash.finalize().iter().fold(String::new(), hexadecimal))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_known_by_their_content() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("text");
+        assert_eq!(content_hash(&path), ABSENT);
+        assert_eq!(content_hash(folder.path()), ABSENT);
+        std::fs::write(&path, "abc").unwrap();
+        let of_abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"; // FIPS 180-2, B.1
+        assert_eq!(content_hash(&path), of_abc);
+    }
+
+    #[test]
+    fn a_change_is_named() {
+        let inputs = |options: &str, path: &str| {
+            let mut inputs = Inputs::new(options.into());
+            inputs.0.insert(path.into(), "1".into());
+            inputs
+        };
+        let earlier = inputs("x", "a").0;
+        assert_eq!(inputs("x", "a").first_change(&earlier), None);
+        assert_eq!(inputs("y", "a").first_change(&earlier), Some("options"));
+        assert_eq!(inputs("x", "b").first_change(&earlier), Some("b"));
+        let fewer = Inputs::new("x".into());
+        assert_eq!(fewer.first_change(&earlier), Some("a"));
+    }
+}

@@ -1,0 +1,118 @@
+//! The steps of a run, in the order they are taken.
+
+use report::short_labels;
+
+use crate::{Error, ModelPair, RunOptions};
+
+/// One step; pairs by their index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    ParamStats(usize),
+    ActivationNorms,
+    PlotParamStats(usize),
+    PlotActivationNorms,
+    Report,
+}
+
+/// A pair and what it is called.
+pub(crate) struct PlannedPair {
+    pub(crate) pair: ModelPair,
+    /// Short names of the models.
+    pub(crate) models: [String; 2],
+    /// Name of the pair's folders.
+    pub(crate) folder: String,
+}
+
+impl PlannedPair {
+    /// What the pair is called.
+    pub(crate) fn label(&self) -> String {
+        let [a, b] = &self.models;
+        format!("{a} -> {b}")
+    }
+}
+
+/// What a run is going to do.
+pub(crate) struct Plan {
+    pub(crate) pairs: Vec<PlannedPair>,
+    pub(crate) steps: Vec<Step>,
+}
+
+const HIDDEN_STATES: &str = "activation_norms";
+
+impl Plan {
+    /// Refuses what no step could do.
+    pub(crate) fn of(options: &RunOptions) -> Result<Self, Error> {
+        if options.pairs.is_empty() {
+            return Err(Error::NothingToCompare);
+        }
+        options.param_stats.numerics.check().map_err(|source| Error::Settings { source })?;
+        let models = options.pairs.iter().flat_map(|pair| [&pair.a, &pair.b]);
+        let mut labels =
+            short_labels(&models.map(|path| path.to_string_lossy().into()).collect::<Vec<_>>()).into_iter();
+        let mut pairs: Vec<PlannedPair> = Vec::new();
+        for pair in &options.pairs {
+            let folder = options.param_stats_of(pair).folder();
+            let folder = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if folder == HIDDEN_STATES || pairs.iter().any(|other| other.folder == folder) {
+                return Err(Error::SameFolder { folder });
+            }
+            let models = [(); 2].map(|()| labels.next().unwrap_or_default());
+            pairs.push(PlannedPair { pair: pair.clone(), models, folder });
+        }
+        let all = 0..pairs.len();
+        let mut steps: Vec<Step> = all.clone().map(Step::ParamStats).collect();
+        if !options.splits.is_empty() {
+            options.activation_norms_of(&options.pairs).check()?;
+            steps.push(Step::ActivationNorms);
+        }
+        steps.extend(all.map(Step::PlotParamStats));
+        if !options.splits.is_empty() {
+            steps.push(Step::PlotActivationNorms);
+        }
+        steps.push(Step::Report);
+        Ok(Self { pairs, steps })
+    }
+
+    /// A model's short name.
+    pub(crate) fn short(&self, model: &str) -> String {
+        let models = self
+            .pairs
+            .iter()
+            .flat_map(|PlannedPair { pair, models: [a, b], .. }| [(&pair.a, a), (&pair.b, b)]);
+        let mut named = models.filter(|(path, _)| path.as_os_str() == model).map(|(_, short)| short);
+        named.next().map_or(model, String::as_str).to_owned()
+    }
+
+    /// What a step is called.
+    pub(crate) fn name(&self, step: Step) -> String {
+        match step {
+            Step::ParamStats(pair) => format!("parameters, {}", self.pairs[pair].label()),
+            Step::ActivationNorms => "hidden states".to_owned(),
+            Step::PlotParamStats(pair) => format!("pictures of parameters, {}", self.pairs[pair].label()),
+            Step::PlotActivationNorms => "pictures of hidden states".to_owned(),
+            Step::Report => "report".to_owned(),
+        }
+    }
+
+    /// Where a step's results are, below the run's folder.
+    pub(crate) fn place(&self, step: Step) -> String {
+        match step {
+            Step::ParamStats(pair) => format!("param_stats/{}", self.pairs[pair].folder),
+            Step::ActivationNorms => HIDDEN_STATES.to_owned(),
+            Step::PlotParamStats(pair) => format!("plots/{}", self.pairs[pair].folder),
+            Step::PlotActivationNorms => format!("plots/{HIDDEN_STATES}"),
+            Step::Report => "report.html".to_owned(),
+        }
+    }
+
+    /// The steps whose results a step reads. A report takes what there is; all others need the one.
+    pub(crate) fn sources(&self, step: Step) -> Vec<Step> {
+        let is_source = |other: &Step| match (step, other) {
+            (Step::PlotParamStats(pair), Step::ParamStats(other)) => pair == *other,
+            (Step::PlotActivationNorms, Step::ActivationNorms)
+            | (Step::Report, Step::ParamStats(_) | Step::ActivationNorms) => true,
+            _ => false,
+        };
+        self.steps.iter().copied().filter(is_source).collect()
+    }
+}

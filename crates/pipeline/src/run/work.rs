@@ -1,0 +1,164 @@
+//! What each step reads and does.
+
+use std::path::PathBuf;
+
+use crate::run::execution::Run;
+use crate::run::fingerprint::Inputs;
+use crate::run::plan::{PlannedPair, Step};
+use crate::run::state::Written;
+use crate::{
+    ActivationNormsOptions, ComparisonTables, Error, HtmlReportOptions, ParamStatsOptions,
+    PlotActivationNormsOptions, PlotParamStatsOptions, StepOutcome, StepStatus, activation_norms,
+    html_report, param_stats, plot_activation_norms, plot_param_stats,
+};
+
+impl Run<'_> {
+    /// Everything that the result of a step depends on.
+    pub(crate) fn inputs(&self, step: Step) -> Inputs {
+        let mut inputs = match step {
+            Step::ParamStats(pair) => {
+                // Neither where the tables go nor how they are computed is part of what they say.
+                let options = self.options.param_stats_of(&self.plan.pairs[pair].pair);
+                let options = ParamStatsOptions {
+                    outdir: PathBuf::new(),
+                    threads: 0,
+                    arguments: Vec::new(),
+                    ..options
+                };
+                let mut inputs = Inputs::new(format!("{options:?}"));
+                inputs.model(&options.model_a, false);
+                inputs.model(&options.model_b, false);
+                inputs
+            }
+            Step::ActivationNorms => {
+                let options = self.measured_options();
+                let options = ActivationNormsOptions {
+                    outdir: PathBuf::new(),
+                    threads: 0,
+                    arguments: Vec::new(),
+                    ..options
+                };
+                let mut inputs = Inputs::new(format!("{options:?}"));
+                options.models.groups().into_iter().flatten().for_each(|model| inputs.model(model, true));
+                options.splits.iter().for_each(|split| inputs.file(&split.path));
+                inputs
+            }
+            Step::PlotParamStats(_) | Step::PlotActivationNorms => {
+                Inputs::new(format!("{} {:?}", self.title(step), self.options.picture_formats))
+            }
+            Step::Report => Inputs::new(format!("{:?}", self.report_options())),
+        };
+        for source in self.plan.sources(step) {
+            self.files(source).unwrap_or_default().iter().for_each(|file| inputs.file(file));
+        }
+        inputs
+    }
+
+    /// Does a step.
+    pub(crate) fn perform(&self, step: Step) -> Result<Written, Error> {
+        let (observer, interrupted) = (self.observer, self.interrupted);
+        let outdir = self.place(step);
+        let title = Some(self.title(step));
+        let formats = self.options.picture_formats.clone();
+        match step {
+            Step::ParamStats(pair) => {
+                let options = self.options.param_stats_of(&self.plan.pairs[pair].pair);
+                let found = param_stats(&options, observer, interrupted)?;
+                let gaps = match found.gaps().count() {
+                    0 => None,
+                    1 => Some("1 tensor could not be compared; the ledger says why".to_owned()),
+                    count => Some(format!("{count} tensors could not be compared; the ledger says why")),
+                };
+                Ok(Written { files: found.files, gaps })
+            }
+            Step::ActivationNorms => {
+                let found = activation_norms(&self.measured_options(), observer, interrupted)?;
+                let tokens: u64 = found.non_finite().map(|row| row.non_finite_tokens).sum();
+                let gaps = (tokens > 0).then(|| format!("hidden states of {tokens} tokens are not finite"));
+                Ok(Written { files: found.files, gaps })
+            }
+            Step::PlotParamStats(pair) => {
+                let table = |name| self.table(Step::ParamStats(pair), name);
+                let options = PlotParamStatsOptions {
+                    per_layer: table("per_layer").unwrap_or_default(),
+                    per_matrix: table("per_matrix"),
+                    singular_values: table("singular_values"),
+                    outdir,
+                    title,
+                    formats,
+                };
+                Ok(Written::all(plot_param_stats(&options, observer, interrupted)?.files))
+            }
+            Step::PlotActivationNorms => {
+                let table = |name| self.table(Step::ActivationNorms, name);
+                let options = PlotActivationNormsOptions {
+                    norms: table("activation_norms").unwrap_or_default(),
+                    differences: table("activation_diffs"),
+                    outdir,
+                    title,
+                    formats,
+                };
+                Ok(Written::all(plot_activation_norms(&options, observer, interrupted)?.files))
+            }
+            Step::Report => {
+                Ok(Written::all(vec![html_report(&self.report_options(), observer, interrupted)?]))
+            }
+        }
+    }
+
+    /// A table that a step wrote: as Parquet, which says more of its origin, or else as CSV.
+    pub(crate) fn table(&self, step: Step, name: &str) -> Option<PathBuf> {
+        let files = self.files(step)?.iter().filter(|file| file.file_stem() == Some(name.as_ref()));
+        files.max_by_key(|file| file.extension() == Some("parquet".as_ref())).cloned()
+    }
+
+    /// A report of what succeeded.
+    fn report_options(&self) -> HtmlReportOptions {
+        let compared = (0..).zip(&self.plan.pairs).map(|(index, planned)| (Step::ParamStats(index), planned));
+        let compared = compared.filter(|(step, _)| self.files(*step).is_some());
+        let comparisons = compared.map(|(step, PlannedPair { pair, .. })| ComparisonTables {
+            label: String::new(),
+            a: pair.a.to_string_lossy().into_owned(),
+            b: pair.b.to_string_lossy().into_owned(),
+            folder: self.place(step),
+        });
+        HtmlReportOptions {
+            title: self.title(Step::Report),
+            comparisons: comparisons.collect(),
+            activations: self.files(Step::ActivationNorms).map(|_| self.place(Step::ActivationNorms)),
+            file: self.place(Step::Report),
+            failures: self.failures(),
+        }
+    }
+
+    /// A step's folder, or the report's file.
+    fn place(&self, step: Step) -> PathBuf {
+        self.options.outroot.join(self.plan.place(step))
+    }
+
+    fn measured_options(&self) -> ActivationNormsOptions {
+        self.options.activation_norms_of(self.measured.iter().map(|pair| &self.plan.pairs[*pair].pair))
+    }
+
+    /// What stands above pictures or the report.
+    fn title(&self, step: Step) -> String {
+        let all = || self.plan.pairs.iter().map(PlannedPair::label).collect::<Vec<_>>().join(", ");
+        match (step, &self.options.title) {
+            (Step::PlotParamStats(pair), _) => self.plan.pairs[pair].label(),
+            (_, Some(title)) => title.clone(),
+            (_, None) => all(),
+        }
+    }
+
+    /// What could not be done so far, for the report.
+    fn failures(&self) -> Vec<String> {
+        let failure = |outcome: &StepOutcome| match &outcome.status {
+            StepStatus::Failed(error) => Some(format!("{}: {}", outcome.name, error.with_causes())),
+            StepStatus::NotRun { needs } => Some(format!("{}: needs {needs}", outcome.name)),
+            StepStatus::Done | StepStatus::Unchanged => {
+                outcome.gaps.as_ref().map(|gaps| format!("{}: {gaps}", outcome.name))
+            }
+        };
+        self.outcomes.iter().filter_map(|(_, outcome)| failure(outcome)).collect()
+    }
+}
