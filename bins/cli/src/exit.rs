@@ -1,6 +1,5 @@
 //! Exit codes, and the one message of a failed run.
 
-use std::error::Error as _;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -15,6 +14,8 @@ pub enum Exit {
     Done,
     /// Output was written, but something could not be compared or measured: exit code 1.
     Gaps,
+    /// Nothing could be done: exit code 2.
+    Nothing,
 }
 
 /// Exit code of bad usage or input; nothing was written then. The same as clap's.
@@ -26,26 +27,19 @@ pub fn finish(result: Result<Exit, Error>, interrupt: &Interrupt) -> ExitCode {
     match result {
         Ok(Exit::Done) => ExitCode::SUCCESS,
         Ok(Exit::Gaps) => ExitCode::from(1),
+        Ok(Exit::Nothing) => ExitCode::from(FAILED),
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "{}", message(&error));
-            let interrupted = matches!(error, Error::Interrupted);
+            let interrupted = matches!(error, Error::Interrupted | Error::RunInterrupted { .. });
             ExitCode::from(if interrupted { interrupt.exit_code() } else { FAILED })
         }
     }
 }
 
-fn message(error: &Error) -> String {
-    let mut message = format!("error: {}", escape(&error.to_string()));
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let text = escape(&error.to_string());
-        // Some libraries repeat their cause in their own message.
-        if !message.ends_with(&text) {
-            message.push_str(": ");
-            message.push_str(&text);
-        }
-        cause = error.source();
-    }
+/// An error with its causes and a hint.
+#[must_use]
+pub fn message(error: &Error) -> String {
+    let message = format!("error: {}", escape(&error.with_causes()));
     match error.hint() {
         "" => message,
         hint => format!("{message}\nhint: {hint}"),

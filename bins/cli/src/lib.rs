@@ -13,7 +13,7 @@ mod progress;
 mod run;
 
 pub use arguments::{FormatArguments, RunArguments, TalkArguments, given_arguments};
-pub use exit::{Exit, finish};
+pub use exit::{Exit, finish, message};
 pub use interrupt::Interrupt;
 pub use pictures::{PictureArguments, say_plotted};
 pub use printer::{Printer, Verbosity, escape};

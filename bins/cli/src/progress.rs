@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use pipeline::{Observer, Side};
+use pipeline::{Observer, Side, StepStatus};
 use weights_io::Checkpoint;
 
 use crate::{Printer, Verbosity, escape};
@@ -30,6 +30,7 @@ impl Progress {
         if self.printer.verbosity() == Verbosity::Quiet {
             return;
         }
+        self.bar.reset(); // of a step before
         self.bar.set_length(length);
         if let Ok(style) = ProgressStyle::with_template(template) {
             self.bar.set_style(style);
@@ -65,6 +66,7 @@ impl Observer for Progress {
 
     fn started(&self, matrices: usize, bytes: u64) {
         self.matrices.store(matrices, Ordering::Relaxed);
+        self.done.store(0, Ordering::Relaxed);
         self.bar.set_message(format!("0/{matrices} matrices"));
         // Bytes drive the bar: matrices differ too much in size to tell the time that is left.
         self.show(bytes, "{bar:30} {msg}  {decimal_bytes_per_sec}  {eta} left");
@@ -83,6 +85,26 @@ impl Observer for Progress {
 
     fn forwarded(&self, steps: usize) {
         self.bar.inc(steps as u64);
+    }
+
+    fn step_started(&self, number: usize, steps: usize, name: &str, why: &str) {
+        self.printer.say(format_args!("[{number}/{steps}] {}", escape(name)));
+        self.printer.detail(format_args!("      {}", escape(why)));
+    }
+
+    fn step_finished(&self, number: usize, steps: usize, name: &str, status: &StepStatus) {
+        self.clear();
+        let end = match status {
+            StepStatus::Unchanged => "unchanged".to_owned(),
+            StepStatus::Failed(_) => "failed".to_owned(),
+            StepStatus::NotRun { needs } => format!("not run, for lack of {needs}"),
+            StepStatus::Done => return,
+        };
+        self.printer.say(format_args!("[{number}/{steps}] {}: {}", escape(name), escape(&end)));
+    }
+
+    fn warned(&self, message: &str) {
+        self.printer.warn(escape(message));
     }
 }
 
