@@ -10,30 +10,23 @@ use crate::model::{Model, Parameters};
 
 /// Steps of training.
 pub(crate) const STEPS: usize = 800;
-/// Rows of a step, half of them from each part of the curriculum.
+/// Rows of a step.
 pub(crate) const ROWS: usize = 16;
 const WARM_UP: usize = 40;
 const LEARNING_RATE: f64 = 3e-3;
 
-/// The rows in the order in which they are learned.
-pub(crate) struct Curriculum<'a> {
-    /// Half of each step.
-    pub(crate) first: &'a [Vec<u32>],
-    /// The other half.
-    pub(crate) second: &'a [Vec<u32>],
-}
-
-/// Trains in place, with a warm-up and a cosine decay of the learning rate.
+/// Trains in place, with a warm-up and a cosine decay of the learning rate. A step takes half of its rows from each
+/// part of the curriculum, in order.
 pub(crate) fn train(
     name: &str,
     model: &Model,
     parameters: &Parameters,
-    curriculum: &Curriculum<'_>,
+    curriculum: [&[Vec<u32>]; 2],
 ) -> Result<(), Failure> {
     let settings = ParamsAdamW { beta2: 0.95, weight_decay: 0.1, ..ParamsAdamW::default() };
     let mut optimizer = AdamW::new(parameters.0.values().cloned().collect(), settings)?;
-    let halves = curriculum.first.chunks(ROWS / 2).zip(curriculum.second.chunks(ROWS / 2));
-    for (step, (first, second)) in halves.take(STEPS).enumerate() {
+    let [first, second] = curriculum.map(|rows| rows.chunks(ROWS / 2));
+    for (step, (first, second)) in first.zip(second).take(STEPS).enumerate() {
         let warm = ((step + 1) as f64 / WARM_UP as f64).min(1.0);
         let decay = 0.5 * (1.0 + (PI * step as f64 / STEPS as f64).cos());
         optimizer.set_learning_rate(LEARNING_RATE * warm * (0.05 + 0.95 * decay));
