@@ -106,3 +106,62 @@ fn write(file: &Path, page: &str) -> Result<(), report::Error> {
     tables.finish()?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ParamStatsOptions, param_stats};
+
+    fn tables(folder: &Path) -> PathBuf {
+        let pair = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/pairs/neox");
+        let options = ParamStatsOptions::new(format!("{pair}/a"), format!("{pair}/b"), folder);
+        param_stats(&options, &(), &AtomicBool::new(false)).unwrap().folder
+    }
+
+    fn report(folder: &Path, file: &Path) -> Result<PathBuf, Error> {
+        let (label, a, b) = (String::new(), "models/a".into(), "models/b".into());
+        let options = HtmlReportOptions {
+            title: "Two models".into(),
+            comparisons: vec![ComparisonTables { label, a, b, folder: folder.into() }],
+            activations: None,
+            file: file.into(),
+            failures: vec!["activation norms: no text".into()],
+        };
+        html_report(&options, &(), &AtomicBool::new(false))
+    }
+
+    #[test]
+    fn parquet_is_preferred_and_csv_will_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let tables = tables(folder.path());
+        let file = folder.path().join("new").join("report.html");
+        report(&tables, &file).unwrap();
+        let page = std::fs::read_to_string(&file).unwrap();
+        for said in
+            ["<title>Two models", "6 of 13 compared matrices", "model_diffs.seed", "no text", "models/a"]
+        {
+            assert!(page.contains(said), "{said}");
+        }
+        for name in ["per_matrix", "per_layer", "per_component", "ledger"] {
+            std::fs::remove_file(tables.join(name).with_extension("parquet")).unwrap();
+        }
+        report(&tables, &file).unwrap();
+        let page = std::fs::read_to_string(&file).unwrap();
+        assert!(page.contains("6 of 13 compared matrices") && !page.contains("model_diffs.seed"));
+    }
+
+    #[test]
+    fn a_missing_table_is_named_and_nothing_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("report.html");
+        let error = report(folder.path(), &file).unwrap_err();
+        let cause = std::error::Error::source(&error).unwrap().to_string();
+        assert!(cause.ends_with("per_matrix.csv") && !error.hint().is_empty(), "{cause}");
+        let interrupted = AtomicBool::new(true);
+        let (title, comparisons, failures) = (String::new(), Vec::new(), Vec::new());
+        let options =
+            HtmlReportOptions { title, comparisons, activations: None, file: file.clone(), failures };
+        assert!(matches!(html_report(&options, &(), &interrupted), Err(Error::Interrupted)));
+        assert!(!file.exists());
+    }
+}

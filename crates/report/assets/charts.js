@@ -141,7 +141,6 @@ Report.charts = (() => {
 
   const showAll = () => all.forEach((figure) => figure.show());
   Report.onTheme(showAll);
-  addEventListener("beforeprint", () => all.forEach((figure) => figure.chart?.resize()));
 
   return { Figure, all, base, tip, tooltip, valueAxis, layerAxis, whiskers, band, look, text, tick, extent };
 })();

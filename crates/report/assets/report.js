@@ -91,6 +91,18 @@ const Report = (() => {
     document.documentElement.dataset.theme = store(dark() ? "light" : "dark") ?? (dark() ? "light" : "dark");
     themeChanged();
   });
+  // Paper is light, and charts are drawn before the style of paper holds.
+  let onScreen;
+  addEventListener("beforeprint", () => {
+    onScreen = document.documentElement.dataset.theme;
+    document.documentElement.dataset.theme = "light";
+    themeChanged();
+  });
+  addEventListener("afterprint", () => {
+    if (onScreen) document.documentElement.dataset.theme = onScreen;
+    else delete document.documentElement.dataset.theme;
+    themeChanged();
+  });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", themeChanged);
   themeChanged();
 

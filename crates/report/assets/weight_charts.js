@@ -32,10 +32,10 @@
   const pairs = data.comparisons.map((pair, at) => [String(at), pair.label]);
 
   function cellRows(cells, at) {
-    return METRICS.map(([key, name]) => [name, format(cells[key][at])]).concat([
-      ["matrices, changed", `${cells.matrices[at]}, ${cells.changed[at]}`],
-      ["stable rank, lowest to highest", `${format(cells.stable_rank_lower[at])} to ${format(cells.stable_rank_upper[at])}`],
-    ]);
+    const value = ([key, name]) => [name, format(cells[key][at])];
+    const range = `${format(cells.stable_rank_lower[at])} to ${format(cells.stable_rank_upper[at])}`;
+    return [...METRICS.filter(([key]) => key !== "changed_share").map(value), ["stable rank, lowest to highest", range],
+      ["changed matrices", `${cells.changed[at]} of ${cells.matrices[at]}`]];
   }
 
   // Heat maps, one a pair, with one colour scale, so that pairs can be compared by eye.
@@ -178,48 +178,51 @@
       (by) => { profile.by = by; chooseScale(); offerOnly(); redraw(); }),
     onlyChoice, profileLog, profileFigure.reset);
 
-  // One point a matrix: how large against how low-rank.
-  const points = { by: pairs.length > 1 ? "pair" : "component", logX: true, logY: true };
-  const pointsFigure = new Figure(place, "Every changed matrix: size and stable rank",
-    element("p", { class: "quiet" }, "Left: few directions, like a spike or a low-rank adapter. Right: spread over many."),
-    () => {
-      const series = new Map();
-      let left = 0;
-      data.comparisons.forEach(({ label, per_matrix }) => {
-        const of = (name) => column(per_matrix, name) ?? new Array(per_matrix.rows).fill(null);
-        const [rank, relative, component] = [of("dW_stable_rank"), of("dW_fro_rel"), of("component")];
-        const [name, layer] = [of("name"), of("layer")];
-        rank.forEach((x, at) => {
-          const y = relative[at];
-          if (x === null || y === null || !(y > 0)) return void (left += 1);
-          const key = points.by === "pair" ? label : component[at] ?? "other";
-          if (!series.has(key)) series.set(key, []);
-          series.get(key).push({ value: [x, y], name: name[at], layer: layer[at], pair: label, component: component[at] });
+  // One point a matrix: how large against how low-rank, where tables tell both.
+  const tells = ({ per_matrix }) => column(per_matrix, "dW_fro_rel") && column(per_matrix, "dW_stable_rank");
+  if (data.comparisons.some(tells)) {
+    const points = { by: pairs.length > 1 ? "pair" : "component", logX: true, logY: true };
+    const pointsFigure = new Figure(place, "Every changed matrix: size and stable rank",
+      element("p", { class: "quiet" }, "Left: few directions, like a spike or a low-rank adapter. Right: spread over many."),
+      () => {
+        const series = new Map();
+        let left = 0;
+        data.comparisons.forEach(({ label, per_matrix }) => {
+          const of = (name) => column(per_matrix, name) ?? new Array(per_matrix.rows).fill(null);
+          const [rank, relative, component] = [of("dW_stable_rank"), of("dW_fro_rel"), of("component")];
+          const [name, layer] = [of("name"), of("layer")];
+          rank.forEach((x, at) => {
+            const y = relative[at];
+            if (x === null || y === null || !(y > 0)) return void (left += 1);
+            const key = points.by === "pair" ? label : component[at] ?? "other";
+            if (!series.has(key)) series.set(key, []);
+            series.get(key).push({ value: [x, y], name: name[at], layer: layer[at], pair: label, component: component[at] });
+          });
         });
+        const keys = points.by === "pair" ? [...series.keys()] : [...series.keys()].sort(byOrder);
+        const option = base("‖ΔW‖ / ‖W‖");
+        option.legend.itemWidth = 14;
+        Object.assign(option, {
+          xAxis: valueAxis(points.logX, { name: "stable rank of ΔW", nameLocation: "middle", nameGap: 26,
+            min: points.logX ? 0.8 : 0, axisLabel: { ...text(), showMinLabel: !points.logX, formatter: tick } }),
+          yAxis: valueAxis(points.logY),
+          tooltip: tip(({ data: point }) => tooltip(point.name, [["pair", point.pair], ["component", format(point.component)],
+            ["layer", format(point.layer)], ["stable rank of ΔW", format(point.value[0])],
+            ["‖ΔW‖ / ‖W‖", format(point.value[1])]]), "item"),
+          series: keys.map((key, position) => {
+            const { color, symbol } = look(key, position);
+            return { type: "scatter", name: key, data: series.get(key), symbol, symbolSize: 8,
+              itemStyle: { color, opacity: 0.7 }, progressive: 4000 };
+          }),
+        });
+        const note = left ? `Not drawn: ${left} matrices without a stable rank (${UNDEFINED}), as unchanged ones are.` : "";
+        return { option, note };
       });
-      const keys = points.by === "pair" ? [...series.keys()] : [...series.keys()].sort(byOrder);
-      const option = base("‖ΔW‖ / ‖W‖");
-      option.legend.itemWidth = 14;
-      Object.assign(option, {
-        xAxis: valueAxis(points.logX, { name: "stable rank of ΔW", nameLocation: "middle", nameGap: 26,
-          min: points.logX ? 0.8 : 0, axisLabel: { ...text(), showMinLabel: !points.logX, formatter: tick } }),
-        yAxis: valueAxis(points.logY),
-        tooltip: tip(({ data: point }) => tooltip(point.name, [["pair", point.pair], ["component", format(point.component)],
-          ["layer", format(point.layer)], ["stable rank of ΔW", format(point.value[0])],
-          ["‖ΔW‖ / ‖W‖", format(point.value[1])]]), "item"),
-        series: keys.map((key, position) => {
-          const { color, symbol } = look(key, position);
-          return { type: "scatter", name: key, data: series.get(key), symbol, symbolSize: 8,
-            itemStyle: { color, opacity: 0.7 }, progressive: 4000 };
-        }),
-      });
-      const note = left ? `Not drawn: ${left} unchanged matrices, which have no stable rank (${UNDEFINED}).` : "";
-      return { option, note };
-    });
-  pointsFigure.controls.append(
-    choice("Colour", [["component", "component"], ["pair", "pair"]], (by) => { points.by = by; pointsFigure.show(); }, points.by),
-    toggle("Log rank", true, (on) => { points.logX = on; pointsFigure.show(); }),
-    toggle("Log size", true, (on) => { points.logY = on; pointsFigure.show(); }), pointsFigure.reset);
+    pointsFigure.controls.append(
+      choice("Colour", [["component", "component"], ["pair", "pair"]], (by) => { points.by = by; pointsFigure.show(); }, points.by),
+      toggle("Log rank", true, (on) => { points.logX = on; pointsFigure.show(); }),
+      toggle("Log size", true, (on) => { points.logY = on; pointsFigure.show(); }), pointsFigure.reset);
+  }
 
   // Spectra, where singular values were kept.
   const withSpectra = data.comparisons.filter((pair) => pair.spectra?.spectra.length);

@@ -71,7 +71,7 @@ fn nothing_is_loaded_and_no_other_script_may_run() {
 fn hostile_names_are_text() {
     const HOSTILE: &str = "</script></style><img src=x onerror=\"hacked=1\">'{{data}}\u{2028}<!--<script>";
     let row = matrix(HOSTILE.into(), 0, "qkv", Some((0.5, 1.0)));
-    let mut pair = comparison(HOSTILE, HOSTILE, "b", &[row.clone()]);
+    let mut pair = comparison(HOSTILE, HOSTILE, "b", std::slice::from_ref(&row));
     let reason = LedgerRow { reason: Some(HOSTILE.into()), ..ledger(&[row], &[]).remove(0) };
     pair.ledger = table(&[reason]);
     let report = HtmlReport {
