@@ -92,9 +92,9 @@ fn a_run_makes_everything_and_the_next_one_nothing() {
     let place = Place::new();
     let outcome = done(&place.options(&PAIR));
     let steps = [
-        "D parameters, a -> b",
+        "D parameters, a → b",
         "D hidden states",
-        "D pictures of parameters, a -> b",
+        "D pictures of parameters, a → b",
         "D pictures of hidden states",
         "D report",
     ];
@@ -111,7 +111,7 @@ fn a_run_makes_everything_and_the_next_one_nothing() {
         assert!(place.path("out").join(file).exists(), "{file}");
     }
     let said: Vec<&str> = outcome.headlines.iter().map(|headlines| headlines.about.as_str()).collect();
-    assert_eq!(said, ["parameters, a -> b", "hidden states"]);
+    assert_eq!(said, ["parameters, a → b", "hidden states"]);
     assert!(outcome.headlines.iter().all(|headlines| !headlines.findings.is_empty()));
 
     let before = times(&place.path("out"));
@@ -271,15 +271,15 @@ fn a_pair_that_fails_does_not_stop_the_others() {
     let pairs = [("a", "nowhere"), ("a", "other"), ("a", "b")];
     let outcome = done(&place.options(&pairs));
     let expected = [
-        "F parameters, a -> nowhere",
-        "D parameters, a -> other",
-        "D parameters, a -> b",
-        "F hidden states, a -> nowhere",
-        "F hidden states, a -> other",
+        "F parameters, a → nowhere",
+        "D parameters, a → other",
+        "D parameters, a → b",
+        "F hidden states, a → nowhere",
+        "F hidden states, a → other",
         "D hidden states",
-        "N pictures of parameters, a -> nowhere",
-        "D pictures of parameters, a -> other",
-        "D pictures of parameters, a -> b",
+        "N pictures of parameters, a → nowhere",
+        "D pictures of parameters, a → other",
+        "D pictures of parameters, a → b",
         "D pictures of hidden states",
         "D report",
     ];
@@ -300,6 +300,9 @@ fn a_pair_that_fails_does_not_stop_the_others() {
     let mut options = place.options(&PAIR);
     options.splits[0].path = place.path("no text");
     assert_eq!(letters(&done(&options)), "UFUND", "a text that is not there fails once");
+    let mut options = place.options(&[("a", "other"), ("a", "b")]);
+    options.activation_norms.device = activations::DeviceChoice::Cuda(99);
+    assert_eq!(letters(&done(&options)), "UUFUUND", "a device that is not there fails once");
 }
 
 #[test]
@@ -369,7 +372,7 @@ fn without_texts_hidden_states_are_left_out_and_that_is_said() {
     let options = RunOptions { splits: Vec::new(), ..place.options(&PAIR) };
     let warnings = Warnings::default();
     let outcome = run(&options, &warnings, &AtomicBool::new(false)).unwrap();
-    assert_eq!(statuses(&outcome), ["D parameters, a -> b", "D pictures of parameters, a -> b", "D report"]);
+    assert_eq!(statuses(&outcome), ["D parameters, a → b", "D pictures of parameters, a → b", "D report"]);
     assert!(outcome.is_complete());
     assert_eq!(warnings.0.into_inner().unwrap(), ["no text was given, so hidden states are not measured"]);
 }

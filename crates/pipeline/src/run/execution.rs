@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use crate::activation_texts::Texts;
+use crate::run::fingerprint::Inputs;
 use crate::run::headlines::headlines;
 use crate::run::plan::{Plan, Step};
 use crate::run::state::{State, Written};
@@ -80,7 +81,7 @@ impl Run<'_> {
             }
         }
         let inputs = self.inputs(step);
-        let why = match self.earlier(step) {
+        let why = match self.earlier(step, &inputs) {
             Ok(written) => {
                 self.end(step, name, StepStatus::Unchanged, written, start);
                 return Ok(());
@@ -104,17 +105,18 @@ impl Run<'_> {
     }
 
     /// The results of an earlier run, or why the step has to be done.
-    fn earlier(&self, step: Step) -> Result<Written, String> {
-        let results =
-            self.state.results(&self.plan.place(step), &self.inputs(step), &self.options.outroot)?;
+    fn earlier(&self, step: Step, inputs: &Inputs) -> Result<Written, String> {
+        let results = self.state.results(&self.plan.place(step), inputs, &self.options.outroot)?;
         if self.options.force { Err("all steps are asked for anew".to_owned()) } else { Ok(results) }
     }
 
     /// Leaves out pairs whose hidden states cannot be measured, so that they do not stop the others.
     fn leave_out_misfits(&mut self) {
-        let nothing_to_do = self.earlier(Step::ActivationNorms).is_ok();
-        // Texts that cannot be read are no fault of a pair.
-        if nothing_to_do || Texts::read(&self.options.activation_norms_of([])).is_err() {
+        let step = Step::ActivationNorms;
+        let nothing_to_do = self.earlier(step, &self.inputs(step)).is_ok();
+        let of_all = self.options.activation_norms_of([]);
+        // Texts that cannot be read and a device that is not there are no fault of a pair.
+        if nothing_to_do || Texts::read(&of_all).is_err() || of_all.device.open().is_err() {
             return;
         }
         for index in std::mem::take(&mut self.measured) {
@@ -122,7 +124,6 @@ impl Run<'_> {
             match check_activation_norms(&self.options.activation_norms_of([&planned.pair])) {
                 Ok(()) => self.measured.push(index),
                 Err(error) => {
-                    let step = Step::ActivationNorms;
                     let name = format!("{}, {}", self.plan.name(step), planned.label());
                     self.end(step, name, StepStatus::Failed(error), Written::default(), start);
                 }

@@ -27,7 +27,7 @@ impl PlannedPair {
     /// What the pair is called.
     pub(crate) fn label(&self) -> String {
         let [a, b] = &self.models;
-        format!("{a} -> {b}")
+        format!("{a} → {b}")
     }
 }
 

@@ -6,6 +6,7 @@ use crate::run::execution::Run;
 use crate::run::fingerprint::Inputs;
 use crate::run::plan::{PlannedPair, Step};
 use crate::run::state::Written;
+use crate::setup::thread_pool;
 use crate::{
     ActivationNormsOptions, ComparisonTables, Error, HtmlReportOptions, ParamStatsOptions,
     PlotActivationNormsOptions, PlotParamStatsOptions, StepOutcome, StepStatus, activation_norms,
@@ -57,6 +58,7 @@ impl Run<'_> {
     /// Does a step.
     pub(crate) fn perform(&self, step: Step) -> Result<Written, Error> {
         let (observer, interrupted) = (self.observer, self.interrupted);
+        let pool = || thread_pool(self.options.threads);
         let outdir = self.place(step);
         let title = Some(self.title(step));
         let formats = self.options.picture_formats.clone();
@@ -87,7 +89,8 @@ impl Run<'_> {
                     title,
                     formats,
                 };
-                Ok(Written::all(plot_param_stats(&options, observer, interrupted)?.files))
+                let plotted = pool()?.install(|| plot_param_stats(&options, observer, interrupted))?;
+                Ok(Written::all(plotted.files))
             }
             Step::PlotActivationNorms => {
                 let table = |name| self.table(Step::ActivationNorms, name);
@@ -98,7 +101,8 @@ impl Run<'_> {
                     title,
                     formats,
                 };
-                Ok(Written::all(plot_activation_norms(&options, observer, interrupted)?.files))
+                let plotted = pool()?.install(|| plot_activation_norms(&options, observer, interrupted))?;
+                Ok(Written::all(plotted.files))
             }
             Step::Report => {
                 Ok(Written::all(vec![html_report(&self.report_options(), observer, interrupted)?]))
