@@ -15,7 +15,7 @@ mod run;
 pub use arguments::{FormatArguments, RunArguments, TalkArguments, given_arguments};
 pub use exit::{Exit, finish, message};
 pub use interrupt::Interrupt;
-pub use pictures::{PictureArguments, say_plotted};
+pub use pictures::{PictureArguments, PictureFormatName, say_plotted};
 pub use printer::{Printer, Verbosity, escape};
 pub use progress::{Progress, counted};
 pub use run::run;

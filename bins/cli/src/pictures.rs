@@ -22,11 +22,12 @@ pub struct PictureArguments {
 
     /// File formats of the pictures, separated by commas
     #[arg(long, value_enum, value_delimiter = ',', default_value = "png")]
-    format: Vec<Format>,
+    format: Vec<PictureFormatName>,
 }
 
+/// A file format of pictures as users give it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
+pub enum PictureFormatName {
     /// 300 pixels an inch
     Png,
     /// Lines and areas; text is outlines, the same everywhere
@@ -49,9 +50,17 @@ impl PictureArguments {
     /// The formats, each once.
     #[must_use]
     pub fn formats(&self) -> Vec<PictureFormat> {
-        each_once(self.format.iter().map(|format| match format {
-            Format::Png => PictureFormat::Png,
-            Format::Svg => PictureFormat::Svg,
+        PictureFormatName::formats(&self.format)
+    }
+}
+
+impl PictureFormatName {
+    /// The formats, each once.
+    #[must_use]
+    pub fn formats(given: &[Self]) -> Vec<PictureFormat> {
+        each_once(given.iter().map(|format| match format {
+            Self::Png => PictureFormat::Png,
+            Self::Svg => PictureFormat::Svg,
         }))
     }
 }
