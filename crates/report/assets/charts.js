@@ -120,7 +120,7 @@ Report.charts = (() => {
       this.chart.resize();
       this.chart.setOption(option, { notMerge: true });
       // With a mouse, dragging over the chart zooms; fingers have the slider, and scroll the page.
-      if (option.toolbox && matchMedia("(pointer: fine)").matches) {
+      if (!matchMedia("(pointer: coarse)").matches) {
         this.chart.dispatchAction({ type: "takeGlobalCursor", key: "dataZoomSelect", dataZoomSelectActive: true });
       }
     }

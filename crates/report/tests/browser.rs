@@ -179,6 +179,18 @@ fn charts_obey_their_controls() {
       button("Reset zoom", card("Profile")).click();
       seen.reset = zoom();
 
+      area.scrollIntoView();
+      const { left, top, width, height } = one("canvas", area).getBoundingClientRect();
+      for (const [kind, x] of [["mousedown", 0.4], ["mousemove", 0.5], ["mousemove", 0.7], ["mouseup", 0.7]]) {
+        one("canvas", area).dispatchEvent(new MouseEvent(kind, { bubbles: true, view: window, button: 0,
+          buttons: 1, clientX: left + x * width, clientY: top + height / 2 }));
+        await wait(50);
+      }
+      const { startValue, endValue } = option("Profile").dataZoom[0];
+      seen.dragged = [startValue, endValue];
+      seen.described = area.getAttribute("aria-label").length > 20;
+      button("Reset zoom", card("Profile")).click();
+
       echarts.getInstanceByDom(area).dispatchAction({ type: "showTip", seriesIndex: 0, dataIndex: 3 });
       await wait(200);
       seen.tip = one(".tip", area).textContent;
@@ -209,6 +221,8 @@ fn charts_obey_their_controls() {
         is("focused", true.into());
         assert!(seen["zoomed"][0].as_f64() > Some(0.0) && seen["zoomed"][1].as_f64() < Some(100.0), "{seen}");
         is("reset", json("[0, 100]"));
+        assert!(seen["dragged"][0].as_i64() > Some(0) && seen["dragged"][1].as_i64() < Some(5), "{seen}");
+        is("described", true.into());
         assert!(seen["tip"].as_str().unwrap().starts_with("layer 3attn"), "{seen}");
         // Six cells changed, eighteen did not, and none is undefined.
         is("heat", json("[6, 18, 0]"));
