@@ -179,6 +179,10 @@ fn charts_obey_their_controls() {
       button("Reset zoom", card("Profile")).click();
       seen.reset = zoom();
 
+      echarts.getInstanceByDom(area).dispatchAction({ type: "showTip", seriesIndex: 0, dataIndex: 3 });
+      await wait(200);
+      seen.tip = one(".tip", area).textContent;
+
       area.scrollIntoView();
       const { left, top, width, height } = one("canvas", area).getBoundingClientRect();
       for (const [kind, x] of [["mousedown", 0.4], ["mousemove", 0.5], ["mousemove", 0.7], ["mouseup", 0.7]]) {
@@ -190,10 +194,6 @@ fn charts_obey_their_controls() {
       seen.dragged = [startValue, endValue];
       seen.described = area.getAttribute("aria-label").length > 20;
       button("Reset zoom", card("Profile")).click();
-
-      echarts.getInstanceByDom(area).dispatchAction({ type: "showTip", seriesIndex: 0, dataIndex: 3 });
-      await wait(200);
-      seen.tip = one(".tip", area).textContent;
 
       seen.heat = option("Where: baseline → unlearned").series.map((series) => series.data.length);
       seen.bands = option("baseline → unlearned").series.filter((series) => series.type === "custom").length;
