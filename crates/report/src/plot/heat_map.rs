@@ -6,12 +6,9 @@ use super::Picture;
 use super::canvas::{BLACK, Canvas, Color, GREY, Paint, WHITE};
 use super::colors;
 use super::frame::{Area, Frame, Key};
-use super::rows::{layers, named};
+use super::rows::{in_block_order, layers, named};
 use super::scale::Scale;
 use crate::{Error, Table};
-
-/// Components in the order of a block; others follow.
-const ORDER: [&str; 4] = ["qkv", "proj", "mlp_expand", "mlp_contract"];
 
 /// Behind all cells: where it is seen, there is no matrix.
 const ABSENT: Color = Color(0xe9, 0xe9, 0xe9);
@@ -67,11 +64,7 @@ fn cells(table: &Table, layers: &[Option<f64>]) -> Result<(Vec<String>, Cells), 
     let component = named(table, "component")?;
     let (change, size) = (table.needed_numbers("dW_fro")?, table.needed_numbers("W_fro")?);
     let rows = || (0..layers.len()).filter_map(|row| Some((row, layers[row]? as u64)));
-    let rank =
-        |name: &String| (ORDER.iter().position(|known| known == name).unwrap_or(ORDER.len()), name.clone());
-    let mut components: Vec<String> = rows().map(|(row, _)| component[row].clone()).collect();
-    components.sort_by_key(rank);
-    components.dedup();
+    let components = in_block_order(rows().map(|(row, _)| component[row].clone()));
     let mut cells = Cells::new();
     for (row, layer) in rows() {
         let index = components.iter().position(|name| *name == component[row]).unwrap_or_default();

@@ -42,6 +42,16 @@ pub(super) fn distinct<T: Clone + PartialEq>(values: impl IntoIterator<Item = T>
 /// Lower and upper ends of the intervals of all rows.
 type Ends<'a> = (&'a [Option<f64>], &'a [Option<f64>]);
 
+/// Components, each once, in the order of a block; others follow.
+pub(super) fn in_block_order(components: impl IntoIterator<Item = String>) -> Vec<String> {
+    const ORDER: [&str; 4] = ["qkv", "proj", "mlp_expand", "mlp_contract"];
+    let mut components = distinct(components);
+    let rank =
+        |name: &String| (ORDER.iter().position(|known| known == name).unwrap_or(ORDER.len()), name.clone());
+    components.sort_by_key(rank);
+    components
+}
+
 /// The values of some rows over their layers, in order of layer, with intervals where both ends are there.
 pub(super) fn over_layers(
     rows: &[usize],

@@ -238,7 +238,10 @@ mod tests {
         assert_eq!(labels(&Scale::of(&[0.2, 1.0], &[], true)), "0 0.2 0.4 0.6 0.8 1.0");
         assert_eq!(labels(&Scale::of(&[10.0, 11.0], &[9.5], false)), "9.5 10.0 10.5 11.0");
         assert_eq!(labels(&Scale::of(&[2.0, 10.0], &[], false)), "0 2 4 6 8 10", "near zero is from zero");
-        assert_eq!(labels(&Scale::of(&[0.0, 3e-7], &[], true)), "0 0.5×10⁻⁷ 1.0×10⁻⁷ 1.5×10⁻⁷ 2.0×10⁻⁷ 2.5×10⁻⁷ 3.0×10⁻⁷");
+        assert_eq!(
+            labels(&Scale::of(&[0.0, 3e-7], &[], true)),
+            "0 0.5×10⁻⁷ 1.0×10⁻⁷ 1.5×10⁻⁷ 2.0×10⁻⁷ 2.5×10⁻⁷ 3.0×10⁻⁷"
+        );
         assert_eq!(labels(&Scale::of(&[1.0, 250_000.0 / 1000.0], &[], true)).matches("×").count(), 0);
         assert_eq!(labels(&Scale::of(&[-2.0, 1.0], &[], true)), "−2.0 −1.5 −1.0 −0.5 0 0.5 1.0");
         assert_eq!(labels(&Scale::of(&[0.99998, 0.99999], &[], false)).split(' ').count(), 6);

@@ -6,7 +6,7 @@ use super::canvas::{BLACK, Canvas};
 use super::frame::{Area, Frame, Key};
 use super::look::Look;
 use super::param_stats::{groups, in_words};
-use super::rows::{distinct, named};
+use super::rows::{distinct, in_block_order, named};
 use super::scale::Scale;
 use super::{Picture, colors, rows};
 use crate::{Error, Table};
@@ -112,7 +112,7 @@ fn draw(spectra: &[&Spectrum], title: &str, subtitle: &str) -> Canvas {
     let layers = distinct(spectra.iter().filter_map(|spectrum| spectrum.role.layer));
     let by_layer = Scale::integers(layers.iter().copied());
     let has_bar = layers.len() > 1;
-    let components = distinct(spectra.iter().map(|spectrum| spectrum.role.component.clone()));
+    let components = in_block_order(spectra.iter().map(|spectrum| spectrum.role.component.clone()));
     let mut notes = Vec::new();
     if all().any(|value| value.sigma < least) {
         notes.push("Left out: values below 10⁻⁸ of the largest, which rounding leaves of zero.".to_owned());
