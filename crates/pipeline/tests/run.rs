@@ -398,3 +398,28 @@ fn what_no_step_could_work_with_is_refused_before_any_work() {
     let split = |options: &mut RunOptions| options.splits[1].name = "forget".into();
     assert!(matches!(refused(&split), Error::SplitTwice { .. }));
 }
+
+#[test]
+fn the_demo_is_unpacked_once_and_mended() {
+    let folder = tempfile::tempdir().unwrap();
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/demo");
+    let options = RunOptions::demo(folder.path()).unwrap();
+    let models: Vec<&Path> = options.pairs.iter().flat_map(|pair| [pair.a.as_path(), &pair.b]).collect();
+    let names = models.iter().map(|model| model.file_name().unwrap().to_str().unwrap());
+    assert_eq!(names.collect::<Vec<_>>(), ["baseline", "filtered", "baseline", "unlearned"]);
+    let before = times(folder.path());
+    assert_eq!(before.len(), 3 * 3 + 2);
+    for (path, _) in &before {
+        let name = path.strip_prefix(folder.path().join("models")).unwrap();
+        assert_eq!(fs::read(path).unwrap(), fs::read(fixture.join(name)).unwrap());
+    }
+    RunOptions::demo(folder.path()).unwrap();
+    assert_eq!(times(folder.path()), before, "nothing is written again");
+    let text = &options.splits[0].path;
+    fs::write(text, "edited").unwrap();
+    RunOptions::demo(folder.path()).unwrap();
+    assert_eq!(fs::read(text).unwrap(), fs::read(fixture.join("forget.txt")).unwrap());
+    let changed: Vec<_> =
+        times(folder.path()).into_iter().zip(before).filter(|(now, then)| now != then).collect();
+    assert_eq!(changed.len(), 1, "the other files stay as they are");
+}

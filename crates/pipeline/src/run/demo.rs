@@ -11,7 +11,7 @@ type Files = &'static [(&'static str, &'static [u8])];
 
 macro_rules! files {
     ($folder:literal: $($name:literal)*) => {
-        ($folder, &[$(($name, include_bytes!(concat!("../../../../fixtures/demo/", $folder, $name)))),*] as Files)
+        ($folder, &[$(($name, include_bytes!(concat!("../../../../fixtures/demo/", $folder, $name)) as &[u8])),*])
     };
 }
 
@@ -50,7 +50,8 @@ impl RunOptions {
 
 /// Writes the files of a folder that are not there or have another content.
 fn unpack(folder: &Path, files: Files) -> Result<(), report::Error> {
-    let is_other = |(name, bytes): &&(&str, &[u8])| std::fs::read(folder.join(name)).ok().as_deref() != Some(*bytes);
+    let is_other =
+        |(name, bytes): &&(&str, &[u8])| std::fs::read(folder.join(name)).ok().as_deref() != Some(*bytes);
     let others: Vec<_> = files.iter().filter(is_other).collect();
     if others.is_empty() {
         return Ok(()); // their times are part of what tells whether anything changed

@@ -4,6 +4,7 @@
 //! takes them one by one, `work` knows what each reads and does, `fingerprint` and `state` whether it was done before.
 
 mod config_file;
+mod demo;
 mod execution;
 mod fingerprint;
 mod headlines;

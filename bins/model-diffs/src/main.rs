@@ -1,0 +1,48 @@
+//! `model-diffs`: compares language models in one command.
+
+mod arguments;
+mod documents;
+mod summary;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use cli::{Exit, Interrupt, Printer, Verbosity, finish, run};
+use pipeline::{Error, RunOptions, RunOutcome, write_config_template};
+
+use crate::arguments::{Arguments, Command};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match arguments.command {
+        None => pipeline(arguments.demo.run.verbosity(), || arguments.demo.options()),
+        Some(Command::Run(command)) => pipeline(command.run.verbosity(), || command.options()),
+        Some(Command::Init { file, force }) => {
+            let written = write_config_template(&file, force).map(|()| {
+                let file = cli::escape(&file.to_string_lossy());
+                Printer::new(Verbosity::Normal)
+                    .say(format_args!("edit {file}, then: model-diffs run --config {file}"));
+                Exit::Done
+            });
+            finish(written, &Interrupt::default())
+        }
+        Some(Command::Completions { shell }) => documents::print_completions(shell),
+        Some(Command::Man { folder: None }) => documents::print_man_page(),
+        Some(Command::Man { folder: Some(folder) }) => {
+            finish(documents::write_man_pages(&folder).map(|()| Exit::Done), &Interrupt::default())
+        }
+    }
+}
+
+fn pipeline(verbosity: Verbosity, options: impl FnOnce() -> Result<RunOptions, Error>) -> ExitCode {
+    run(verbosity, |progress, interrupted| pipeline::run(&options()?, progress, interrupted), conclude)
+}
+
+fn conclude(printer: Printer, outcome: &RunOutcome) -> Exit {
+    summary::print(printer, outcome);
+    match (outcome.is_complete(), outcome.has_results()) {
+        (true, _) => Exit::Done,
+        (false, true) => Exit::Gaps,
+        (false, false) => Exit::Nothing,
+    }
+}
