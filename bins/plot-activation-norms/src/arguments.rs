@@ -18,10 +18,10 @@ Examples:
   A table of the Python scripts:
     plot-activation-norms --csv outputs/activation_norms.csv --outdir plots
 
-Pictures: activation_norms_<SPLIT> for each text, such as forget and retain, with a line a model; with
-activation_diffs also activation_difference_norm, activation_norm_change, activation_cosine and
-activation_relative_difference, with a line a text, for each pair of models. A picture whose columns a
-table lacks is left out. The same tables give the same bytes on every machine.
+Pictures: activation_norms_<SPLIT> for each text, such as forget and retain, with a line a model;
+with activation_diffs also activation_difference_norm, activation_norm_change, activation_cosine
+and activation_relative_difference, with a line a text, for each pair of models. A picture whose
+columns a table lacks is left out. The same tables give the same bytes on every machine.
 
 Exit codes:
   0    done

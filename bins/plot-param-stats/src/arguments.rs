@@ -21,8 +21,8 @@ Examples:
 Pictures: layer_locality_{attn,mlp}, stable_rank_{attn,mlp}, relative_frobenius and
 relative_spectral_norm; with per_matrix the intervals and single values of stable ranks, and
 relative_change_heatmap; with singular_values (collect-param-stats --top-k or --full-spectrum)
-delta_spectra_{attn,mlp}. A picture whose columns a table lacks is left out. The same tables give the
-same bytes on every machine.
+delta_spectra_{attn,mlp}. A picture whose columns a table lacks is left out. The same tables
+give the same bytes on every machine.
 
 Exit codes:
   0    done

@@ -178,3 +178,32 @@ fn write(
     unless_interrupted(interrupted)?;
     Ok(Plotted { folder: outdir.into(), files: folder.finish().map_err(failed)?, found })
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)] // a panic is how a test fails
+    use super::*;
+
+    #[test]
+    fn an_interrupted_task_writes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let per_layer = folder.path().join("per_layer.csv");
+        std::fs::write(&per_layer, "layer,group,dW_fro_layer\n0,attn,1\n").unwrap();
+        let mut options = PlotParamStatsOptions {
+            per_layer,
+            per_matrix: None,
+            singular_values: None,
+            outdir: folder.path().join("plots"),
+            title: None,
+            formats: vec![PictureFormat::Svg],
+        };
+        let interrupted = plot_param_stats(&options, &(), &AtomicBool::new(true));
+        assert!(matches!(interrupted, Err(Error::Interrupted)));
+        assert!(!options.outdir.exists());
+        let plotted = plot_param_stats(&options, &(), &AtomicBool::new(false)).unwrap();
+        assert_eq!(plotted.files, [options.outdir.join("layer_locality_attn.svg")]);
+        options.per_matrix = Some(folder.path().join("absent.csv"));
+        let refused = plot_param_stats(&options, &(), &AtomicBool::new(false)).unwrap_err();
+        assert!(matches!(refused, Error::Plots { .. }) && !refused.hint().is_empty());
+    }
+}

@@ -21,6 +21,15 @@ pub(crate) fn redacted(output: &Output, outdir: &Path) -> String {
     stderr(output).replace(&*outdir.to_string_lossy(), "[outdir]")
 }
 
+/// The names of the files in a folder, in order.
+pub(crate) fn files(folder: &Path) -> Vec<String> {
+    let names =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> = names.collect();
+    names.sort();
+    names
+}
+
 /// Fractions to so many digits: the last ones depend on the processor's instruction set.
 pub(crate) fn rounded(csv: &str, digits: usize) -> String {
     let cell = |cell: &str| match cell.parse::<f64>() {

@@ -158,7 +158,8 @@ fn polygon(points: &[(f64, f64)], closed: bool) -> Option<Path> {
 
 /// Opaque, since it was filled with white: without the alpha channel.
 fn encoded(pixmap: &Pixmap) -> Result<Vec<u8>, png::EncodingError> {
-    let opaque: Vec<u8> = pixmap.data().chunks_exact(4).flat_map(|pixel| pixel[..3].to_vec()).collect();
+    let mut opaque = Vec::with_capacity(pixmap.data().len() / 4 * 3);
+    pixmap.data().chunks_exact(4).for_each(|pixel| opaque.extend_from_slice(&pixel[..3]));
     let mut bytes = Vec::new();
     let mut encoder = png::Encoder::new(&mut bytes, pixmap.width(), pixmap.height());
     encoder.set_color(png::ColorType::Rgb);
