@@ -80,8 +80,13 @@ fn how_many(matrices: &[Matrix]) -> Finding {
         _ if all == 0 => return Finding::caution("No matrix was compared: the weights tell nothing.", ""),
         0 => format!("No matrix changed, of {compared}."),
         some if some == all => {
-            let layers = layers(&changed.iter().filter_map(|matrix| matrix.layer).collect());
-            let within = if layers.is_empty() { layers } else { format!(", in {layers}") };
+            let inside = layers(&changed.iter().filter_map(|matrix| matrix.layer).collect());
+            let outside = changed.iter().any(|matrix| matrix.layer.is_none());
+            let within = match (inside.is_empty(), outside) {
+                (true, _) => String::new(),
+                (false, true) => format!(", in {inside} and outside the layers"),
+                (false, false) => format!(", in {inside}"),
+            };
             if all == 1 {
                 format!("The one compared matrix changed{within}.")
             } else {
@@ -357,6 +362,13 @@ mod tests {
         The largest relative change is ‖ΔW‖/‖W‖ = 0.610, of 11.proj (proj, layer 11).
             The median of the changed matrices is 0.555.
         ");
+    }
+
+    #[test]
+    fn a_changed_head_is_outside_the_layers() {
+        let matrices = [matrix(0, "qkv", Some((0.1, 40.0))), matrix(None, "lm_head", Some((0.1, 40.0)))];
+        let text = said(&matrices, &[]).remove(0).text;
+        assert_eq!(text, "All 2 compared matrices changed, in layer 0 and outside the layers.");
     }
 
     #[test]

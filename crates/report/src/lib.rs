@@ -13,6 +13,9 @@
 //! resamples whole samples: texts were drawn independently, tokens were not. Tokens whose norm is not finite are in no
 //! mean and have a column of their own.
 //!
+//! Reports: [`HtmlReport`] makes one self-contained page of tables, with charts and with what [`weight_findings`] and
+//! [`activation_findings`] say in words.
+//!
 //! This crate knows no tensor and no checkpoint.
 //!
 //! ```

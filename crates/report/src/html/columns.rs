@@ -94,6 +94,6 @@ mod tests {
         let numbers =
             numbers([None, Some(0.0), Some(3.0), Some(1.0 / 3.0), Some(-1.234_567_8e-9), Some(1e300)]);
         let json = serde_json::to_string(&numbers).unwrap();
-        assert_eq!(json, "[null,0,3,0.333333,-1.23457e-9,1e300]");
+        assert_eq!(json, "[null,0,3,0.333333,-1.23457e-9,1e+300]");
     }
 }

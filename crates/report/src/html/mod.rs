@@ -49,6 +49,24 @@ pub struct Activations {
 }
 
 /// What a report is made of.
+///
+/// ```
+/// use report::{Activations, Bootstrap, HtmlReport, LayerNorms, Provenance, Site, Table, TokenNorms, activation_norm_rows};
+///
+/// let sample = TokenNorms { tokens: 2, sum_l2: 6.0, min_l2: 2.0, max_l2: 4.0, ..TokenNorms::default() };
+/// let layer = LayerNorms { layer: 0, site: Site::Embed, samples: vec![sample, sample] };
+/// let rows = activation_norm_rows("models/base", "retain", &[layer], &Bootstrap::new(2, 0));
+/// let norms = Table::of(&rows, Provenance::default())?;
+/// let page = HtmlReport {
+///     title: "Base".into(),
+///     comparisons: vec![],
+///     activations: Some(Activations { norms, differences: None, summary: None }),
+///     failures: vec![],
+/// }
+/// .render()?;
+/// assert!(page.contains("<title>Base</title>") && page.contains("retain: 2 samples, 4 tokens"));
+/// # Ok::<(), report::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct HtmlReport {
     /// Title of the page.

@@ -1,6 +1,6 @@
 //! Singular values of the matrices that changed most, thinned out to what a chart can show.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -42,24 +42,36 @@ pub(crate) fn spectra(singular_values: &Table, per_matrix: &Table) -> Option<Spe
     let bound = |column| singular_values.numbers(column).unwrap_or_else(|| value.clone());
     let (lower, upper) = (bound("lower"), bound("upper"));
 
-    let mut rows: BTreeMap<(String, String), Vec<Value>> = BTreeMap::new();
-    let numbers = index.iter().zip(&value).zip(lower.iter().zip(&upper));
-    for ((name, operator), ((index, value), (lower, upper))) in names.into_iter().zip(operators).zip(numbers)
-    {
-        let key = (name.unwrap_or_default(), operator.unwrap_or_default());
-        rows.entry(key).or_default().push([*index, *value, *lower, *upper]);
-    }
-    let mut order: Vec<(f64, String)> = Vec::new();
+    let changes: BTreeSet<&str> = names
+        .iter()
+        .flatten()
+        .zip(&operators)
+        .filter(|(_, of)| of.as_deref() == Some("dW"))
+        .map(|(name, _)| name.as_str())
+        .collect();
     let relative = per_matrix.numbers("dW_fro_rel").or_else(|| per_matrix.numbers("dW_fro"))?;
-    for (name, relative) in per_matrix.texts("name")?.into_iter().zip(relative) {
-        let name = name.unwrap_or_default();
-        if rows.contains_key(&(name.clone(), "dW".to_owned())) {
-            order.push((relative.unwrap_or_default(), name));
-        }
-    }
+    let mut order: Vec<(f64, String)> = per_matrix
+        .texts("name")?
+        .into_iter()
+        .zip(relative)
+        .filter_map(|(name, relative)| Some((relative.unwrap_or_default(), name?)))
+        .filter(|(_, name)| changes.contains(name.as_str()))
+        .collect();
     order.sort_by(|(a, name_a), (b, name_b)| b.total_cmp(a).then(name_a.cmp(name_b)));
     let matrices = order.len();
     order.truncate(MOST_MATRICES);
+    let shown: BTreeSet<&str> = order.iter().map(|(_, name)| name.as_str()).collect();
+
+    let mut rows: BTreeMap<(String, String), Vec<Value>> = BTreeMap::new();
+    let numbers = index.iter().zip(&value).zip(lower.iter().zip(&upper));
+    for ((name, operator), ((index, value), (lower, upper))) in names.iter().zip(&operators).zip(numbers) {
+        if let (Some(name), Some(operator)) = (name, operator)
+            && shown.contains(name.as_str())
+        {
+            let values = rows.entry((name.clone(), operator.clone())).or_default();
+            values.push([*index, *value, *lower, *upper]);
+        }
+    }
     let operators = ["dW", "W", "Wb"];
     let keys = order.into_iter().flat_map(|(_, name)| operators.map(|of| (name.clone(), of.to_owned())));
     let spectrum = |key: (String, String)| Some(Spectrum::of(rows.remove(&key)?, key));
@@ -80,11 +92,13 @@ fn thinned<T: Copy>(values: Vec<T>) -> Vec<T> {
     if all <= MOST_VALUES {
         return values;
     }
-    let ratio = ((all - 1) as f64 / dense as f64).powf(1.0 / (dense - 1) as f64);
-    let far = (0..dense).map(|step| (dense as f64 * ratio.powf(step as f64)).round() as usize);
-    let mut shown: Vec<usize> = (0..dense).chain(far).map(|at| at.min(all - 1)).collect();
-    shown.dedup();
-    shown.into_iter().filter_map(|at| values.get(at).copied()).collect()
+    // Whole numbers only, so that every machine shows the same ones.
+    let far = |growth: usize| {
+        let next = move |at: &usize| Some(at + 1 + at * growth / 1000).filter(|next| *next < all - 1);
+        std::iter::successors(Some(dense), next)
+    };
+    let growth = (1..=1000).find(|&growth| far(growth).take(dense).count() < dense).unwrap_or_default();
+    (0..dense).chain(far(growth)).chain([all - 1]).filter_map(|at| values.get(at).copied()).collect()
 }
 
 #[cfg(test)]
@@ -97,5 +111,6 @@ mod tests {
         let shown = thinned((0..2048).collect());
         assert!(shown.len() <= MOST_VALUES && shown.windows(2).all(|pair| pair[0] < pair[1]));
         assert_eq!((shown[79], shown.first(), shown.last()), (79, Some(&0), Some(&2047)));
+        assert!(shown.len() > MOST_VALUES / 4 * 3, "{}", shown.len());
     }
 }
