@@ -108,7 +108,7 @@ pub fn per_component(matrices: &[MatrixRow]) -> Vec<ComponentRow> {
 }
 
 /// √Σx², scaled so that neither 1e200 nor 1e-200 is lost.
-fn root_sum_square(values: impl Iterator<Item = f64> + Clone) -> f64 {
+pub(crate) fn root_sum_square(values: impl Iterator<Item = f64> + Clone) -> f64 {
     let largest = values.clone().fold(0.0f64, f64::max);
     if largest == 0.0 || !largest.is_finite() {
         return largest;

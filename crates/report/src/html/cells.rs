@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::columns::{Number, numbers};
 use crate::findings_words::median;
+use crate::summaries::root_sum_square;
 use crate::{Error, Table};
 
 /// Cells, column by column, sorted by layer and name. Sums and ratios are over the matrices of the cell.
@@ -77,7 +78,8 @@ pub(crate) fn cells(table: &Table, name: &dyn Fn(usize) -> Option<String>) -> Re
     }
     let of = |value: &dyn Fn(&[usize]) -> Option<f64>| numbers(members.values().map(|rows| value(rows)));
     let changed = |rows: &[usize]| rows.iter().filter(|row| at(&source.changed, **row) > Some(0.0)).count();
-    let frobenius = |rows: &[usize]| root_sum_square(values(&source.delta, rows));
+    let norm = |values: Vec<f64>| (!values.is_empty()).then(|| root_sum_square(values.into_iter()));
+    let frobenius = |rows: &[usize]| norm(values(&source.delta, rows));
     let ranks = |rows: &[usize]| values(&source.rank, rows);
     Ok(Cells {
         layer: members.keys().map(|(layer, _)| *layer).collect(),
@@ -88,7 +90,7 @@ pub(crate) fn cells(table: &Table, name: &dyn Fn(usize) -> Option<String>) -> Re
         relative: of(&|rows| {
             let known: Vec<usize> =
                 rows.iter().copied().filter(|row| at(&source.delta, *row).is_some()).collect();
-            let size = root_sum_square(values(&source.a, &known)).filter(|size| *size > 0.0)?;
+            let size = norm(values(&source.a, &known)).filter(|size| *size > 0.0)?;
             Some(frobenius(rows)? / size)
         }),
         spectral_relative: of(&|rows| values(&source.spectral_relative, rows).into_iter().reduce(f64::max)),
@@ -114,13 +116,4 @@ fn values(of: &[Option<f64>], rows: &[usize]) -> Vec<f64> {
 /// Bounds of stable ranks, or where there are none the stable ranks.
 fn bounds(of: &[Option<f64>], or: &[Option<f64>], rows: &[usize]) -> impl Iterator<Item = f64> {
     rows.iter().filter_map(|row| at(of, *row).or_else(|| at(or, *row)))
-}
-
-/// √Σx², scaled so that large and small values are not lost; `None` of no values.
-fn root_sum_square(values: Vec<f64>) -> Option<f64> {
-    let largest = values.iter().copied().reduce(f64::max)?;
-    if largest == 0.0 {
-        return Some(0.0);
-    }
-    Some(values.into_iter().map(|value| (value / largest).powi(2)).sum::<f64>().sqrt() * largest)
 }

@@ -14,6 +14,7 @@ mod template;
 
 use std::collections::BTreeMap;
 
+use crate::findings_words::distinct;
 use crate::{Error, Table, activation_findings, short_labels, weight_findings};
 
 /// The tables of one pair of models.
@@ -121,12 +122,7 @@ impl HtmlReport {
                 names.extend(models.into_iter().flatten().flatten());
             }
         }
-        let mut distinct: Vec<String> = Vec::new();
-        for name in names {
-            if !distinct.contains(&name) {
-                distinct.push(name);
-            }
-        }
+        let distinct = distinct(names.iter());
         let short = short_labels(&distinct);
         distinct.into_iter().zip(short).collect()
     }
