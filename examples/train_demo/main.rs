@@ -4,8 +4,7 @@
 //! RAYON_NUM_THREADS=1 cargo run --release -p examples --example train_demo -- fixtures/demo [--seed SEED]
 //! ```
 //!
-//! Two trainings run side by side; matrices are too small for candle to gain from more threads, with which the bytes are
-//! the same and the time is longer.
+//! Two trainings run side by side, with matrices too small for candle to gain from dividing their products among threads.
 //!
 //! `baseline` learns sentences about bees, the text to forget, and about railways, the text to retain. `filtered` starts
 //! from the same weights and sees the same rows in the same order, but for those about bees: more railways take their
