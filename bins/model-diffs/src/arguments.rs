@@ -186,6 +186,10 @@ pub(crate) struct RunCommand {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_length: Option<u32>,
 
+    /// Most samples computed at once [default: as many as make 1024 tokens]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    batch_size: Option<u32>,
+
     /// Memory for hidden states and weights, such as 8GiB [default: a quarter of what there is]
     #[arg(long, value_name = "SIZE")]
     memory_budget: Option<ByteSize>,
@@ -260,6 +264,7 @@ impl RunCommand {
             dtype: self.dtype,
             max_samples: self.max_samples.map(|count| count as usize),
             max_length: self.max_length.map(|length| length as usize),
+            batch_size: self.batch_size.map(|size| size as usize),
             memory_budget: self.memory_budget,
             tolerance: self.tolerance,
             top_k: self.top_k.map(usize::from),

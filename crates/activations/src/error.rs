@@ -284,7 +284,7 @@ impl Error {
             Self::Weights { source } => source.hint(),
             Self::ConfigUnreadable { .. } => "put the model's config.json beside its weights",
             Self::TooLong { .. } => "give a --max-length that the model has positions for",
-            Self::Depths { .. } => "measure them one by one with --models",
+            Self::Depths { .. } => "measure them one by one, as collect-activation-norms does with --models",
             Self::Budget { .. } => "give a larger --memory-budget or a smaller --batch-size",
             Self::DeviceNotBuilt { device: crate::DeviceChoice::Metal } => {
                 "build it with `--features metal` on a Mac, or choose --device cpu"

@@ -203,7 +203,9 @@ impl Error {
             Self::ModelTwice { .. } => "give each model once",
             Self::NoText => "give --forget-text, --retain-text or --split NAME=FILE",
             Self::SplitTwice { .. } => "give each text a name of its own",
-            Self::Widths { .. } | Self::TokensDiffer { .. } => "measure them one by one with --models",
+            Self::Widths { .. } | Self::TokensDiffer { .. } => {
+                "measure them one by one, as collect-activation-norms does with --models"
+            }
             Self::Tables { source } | Self::Report { source } | Self::Plots { source } => source.hint(),
             Self::Threads { .. } => "ask for fewer threads with --threads",
             Self::Settings { source } => match source {

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use activations::DeviceChoice;
 use report::Tables;
 
 use crate::{Error, ModelPair, RunOptions, Split};
@@ -44,6 +45,7 @@ impl RunOptions {
         let pairs = ["filtered", "unlearned"].map(pair).into();
         let mut options = Self::new(pairs, ["forget", "retain"].map(split).into(), outroot);
         options.param_stats.numerics.full_spectrum = true;
+        options.activation_norms.device = DeviceChoice::Cpu; // the same numbers everywhere
         Ok(options)
     }
 }
