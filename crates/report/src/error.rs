@@ -89,7 +89,7 @@ impl Error {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Folder { .. } | Self::File { .. } | Self::Csv { .. } | Self::Parquet { .. } => {
-                "check the free space and the permissions there, or choose another folder with --outdir"
+                "check the free space and the permissions there, or choose another folder for the output"
             }
             Self::Read { .. } => {
                 "give the path of a table, such as per_layer.csv or activation_norms.parquet"
@@ -97,7 +97,9 @@ impl Error {
             Self::NotATable { .. } => "give a table as CSV with a header line, or as Parquet",
             Self::Json(_) => "",
             Self::Column { .. } => "give the table that the option is for",
-            Self::NothingToPlot { .. } => "give a table with layers, such as per_layer.csv or activation_norms.csv",
+            Self::NothingToPlot { .. } => {
+                "give a table with layers, such as per_layer.csv or activation_norms.csv"
+            }
             Self::Picture { .. } => "write it as SVG instead, with --format svg",
         }
     }
