@@ -74,8 +74,7 @@ fn the_demo() {
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let message = stderr(&output);
     insta::assert_snapshot!("demo", without_findings(&message));
-    for said in ["All 25 compared matrices changed", "4 of 25 compared matrices changed", "6.66 times as far"]
-    {
+    for said in ["All 25 compared matrices changed", "4 of 25 compared matrices changed", "times as far"] {
         assert!(message.contains(said), "{message}");
     }
     for file in [
