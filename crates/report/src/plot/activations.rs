@@ -3,6 +3,7 @@
 use super::Picture;
 use super::lines::{Intervals, LineChart, Point, Series};
 use super::rows::{self, distinct, file_name, layers, named, over_layers};
+use super::scale::Values;
 use crate::{Error, Table, short_labels};
 
 const LAYER: &str = "Layer (0: embeddings, i: after i blocks)";
@@ -78,7 +79,7 @@ fn chart(title: &str, y_label: &'static str, subtitle: &str, series: Vec<Series>
         y_label,
         series,
         intervals: Intervals::Band,
-        from_zero: false,
+        values: Values::Any,
         beside: "last block’s output before the final norm",
         singles: "",
         notes,
@@ -117,7 +118,7 @@ struct Difference {
     title: &'static str,
     y_label: &'static str,
     column: &'static str,
-    from_zero: bool,
+    values: Values,
 }
 
 const DIFFERENCES: [Difference; 3] = [
@@ -126,21 +127,21 @@ const DIFFERENCES: [Difference; 3] = [
         title: "Distance of the hidden states by layer",
         y_label: "Mean ‖h\u{1}b − h\u{1}a‖₂ over tokens",
         column: "mean_diff_l2",
-        from_zero: true,
+        values: Values::Sizes,
     },
     Difference {
         name: "activation_cosine",
         title: "Cosine similarity of the hidden states by layer",
         y_label: "Mean cosine of h\u{1}a and h\u{1}b over tokens",
         column: "mean_cosine",
-        from_zero: false,
+        values: Values::Any,
     },
     Difference {
         name: "activation_relative_difference",
         title: "Relative distance of the hidden states by layer",
         y_label: "Mean ‖h\u{1}b − h\u{1}a‖₂ / ‖h\u{1}a‖₂ over tokens",
         column: "relative_diff",
-        from_zero: true,
+        values: Values::Sizes,
     },
 ];
 
@@ -150,7 +151,7 @@ const NORM_CHANGE: Difference = Difference {
     title: "Change of the activation norms by layer",
     y_label: "Mean ‖h\u{1}b‖₂ − mean ‖h\u{1}a‖₂",
     column: "",
-    from_zero: true,
+    values: Values::Signed,
 };
 
 /// A pair of models, by its rows.
@@ -180,7 +181,7 @@ fn difference_pictures(table: &Table, title: &str) -> Result<Vec<Picture>, Error
             let line = |(split, rows): &(String, Vec<usize>)| series(split, rows, &layers, measure, &beside);
             let lines = pair.splits.iter().map(line).collect();
             let chart = LineChart {
-                from_zero: difference.from_zero,
+                values: difference.values,
                 ..chart(difference.title, difference.y_label, &subtitle, lines)
             };
             let name = format!("{}{}", difference.name, pair.suffix);

@@ -200,7 +200,7 @@ mod tests {
 
     #[test]
     fn the_data_keep_their_room() {
-        let scale = Scale::of(&[0.0, 1.0], &[], true);
+        let scale = Scale::of(&[0.0, 1.0], &[], super::super::scale::Values::Sizes);
         let draw = |legend: &[&str], notes: &[&str]| {
             let notes = notes.iter().map(|note| (*note).to_owned()).collect();
             let (x, y, title) = (&scale, &scale, "T");

@@ -7,7 +7,7 @@ use super::canvas::{BLACK, Canvas, Color, GREY, Paint, WHITE};
 use super::colors;
 use super::frame::{Area, Frame, Key};
 use super::rows::{in_block_order, layers, named};
-use super::scale::Scale;
+use super::scale::{Scale, Values};
 use crate::{Error, Table};
 
 /// Behind all cells: where it is seen, there is no matrix.
@@ -83,7 +83,7 @@ fn cells(table: &Table, layers: &[Option<f64>]) -> Result<(Vec<String>, Cells), 
 fn draw(components: &[String], cells: &Cells, title: &str, subtitle: &str) -> Canvas {
     let changed = |cell: &Cell| cell.ratio().filter(|ratio| *ratio > 0.0);
     let ratios: Vec<f64> = cells.values().filter_map(changed).collect();
-    let colors = Scale::of(&ratios, &[], true);
+    let colors = Scale::of(&ratios, &[], Values::Sizes);
     let x = Scale::cells(cells.keys().map(|(_, layer)| *layer as f64));
     let y = Scale::categories(components);
     let count = components.len() as f64;

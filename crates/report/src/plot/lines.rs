@@ -4,7 +4,7 @@ use super::canvas::{Canvas, GREY};
 use super::font::{Anchor, Place};
 use super::frame::{Area, Frame, Key, LABEL};
 use super::look::Look;
-use super::scale::Scale;
+use super::scale::{Scale, Values};
 
 const HEIGHT: f64 = 300.0;
 /// Markers stand at least so far apart.
@@ -61,8 +61,7 @@ pub(super) struct LineChart {
     pub(super) y_label: &'static str,
     pub(super) series: Vec<Series>,
     pub(super) intervals: Intervals,
-    /// A linear axis begins at zero.
-    pub(super) from_zero: bool,
+    pub(super) values: Values,
     /// What hollow markers and faint points are, for the legend.
     pub(super) beside: &'static str,
     pub(super) singles: &'static str,
@@ -75,7 +74,7 @@ impl LineChart {
     pub(super) fn draw(self) -> Canvas {
         let ys: Vec<f64> = self.series.iter().flat_map(Series::ys).collect();
         let ends: Vec<f64> = self.series.iter().flat_map(Series::ends).collect();
-        let y = if ys.is_empty() { Scale::empty() } else { Scale::of(&ys, &ends, self.from_zero) };
+        let y = if ys.is_empty() { Scale::empty() } else { Scale::of(&ys, &ends, self.values) };
         let x =
             Scale::integers(self.series.iter().flat_map(|series| series.points.iter().map(|point| point.x)));
         let legend = if ys.is_empty() { Vec::new() } else { self.legend() };
@@ -97,7 +96,7 @@ impl LineChart {
             let (x, y) = (area.x(0.5), area.y(0.5));
             canvas.text(self.nothing, LABEL, GREY, Place { x, y, anchor: Anchor::Middle, upwards: false });
         }
-        let plane = Plane { x: &x, y: &y, area };
+        let plane = Plane { x: &x, y: &y, area, bands: self.series.len() };
         for (index, series) in self.series.iter().enumerate() {
             plane.uncertainty(&mut canvas, series, Look::nth(index), self.intervals);
         }
@@ -114,7 +113,7 @@ impl LineChart {
             for (index, series) in self.series.iter().enumerate() {
                 let look = Look::nth(index);
                 let has_band = has_band && series.ends().next().is_some();
-                legend.push((series.label.clone(), line_key(look, has_band)));
+                legend.push((series.label.clone(), line_key(look, has_band.then_some(self.series.len()))));
             }
         }
         let dark = Look::nth(if self.series.len() > 1 { 6 } else { 0 });
@@ -128,14 +127,14 @@ impl LineChart {
     }
 }
 
-fn line_key(look: Look, has_band: bool) -> Key {
+fn line_key(look: Look, bands: Option<usize>) -> Key {
     Box::new(move |canvas, x, y| {
         let (left, right) = (x - 15.0, x + 15.0);
-        if has_band {
+        if let Some(bands) = bands {
             canvas.area(
                 "key",
                 &[(left, y - 5.0), (right, y - 5.0), (right, y + 5.0), (left, y + 5.0)],
-                look.band(),
+                look.band(bands),
             );
         }
         canvas.line("key", &[(left, y), (right, y)], look.stroke());
@@ -148,6 +147,8 @@ struct Plane<'a> {
     x: &'a Scale,
     y: &'a Scale,
     area: Area,
+    /// How many bands there are.
+    bands: usize,
 }
 
 impl Plane<'_> {
@@ -170,7 +171,7 @@ impl Plane<'_> {
                     }
                     high.reverse();
                     low.extend(high);
-                    canvas.area("band", &low, look.band());
+                    canvas.area("band", &low, look.band(self.bands));
                 }
             }
             Intervals::Bars => {
@@ -195,9 +196,9 @@ impl Plane<'_> {
             if points.len() > 1 {
                 canvas.line("line", &points, look.stroke());
             }
-            // A point without neighbours is seen by its marker only.
-            for (x, y) in &points {
-                if points.len() == 1 || x - marked >= MARKER_DISTANCE {
+            // A point without neighbours is seen by its marker only, and the last layer is one that readers look for.
+            for (index, (x, y)) in points.iter().enumerate() {
+                if index + 1 == points.len() || x - marked >= MARKER_DISTANCE {
                     look.marker(canvas, *x, *y);
                     marked = *x;
                 }
@@ -243,7 +244,7 @@ mod tests {
             y_label: "Value",
             series: vec![Series::new("attn", line(ys)), Series::new("mlp", line(&[Some(3.0), Some(2.0)]))],
             intervals: Intervals::Bars,
-            from_zero: true,
+            values: Values::Sizes,
             beside: "beside",
             singles: "single",
             notes: Vec::new(),

@@ -18,7 +18,9 @@ const COLORS: [Color; 8] = [
 const DASHES: [&[f32]; 5] = [&[], &[6.0, 2.5], &[1.8, 1.8], &[7.0, 2.0, 1.8, 2.0], &[10.0, 3.0]];
 
 const LINE_WIDTH: f32 = 1.6;
-const MARKER: f64 = 3.2;
+/// Sizes of the markers of the first lines and of all others: where lines meet, those below are still seen.
+const SIZES: [f64; 3] = [3.7, 3.2, 2.8];
+const HOLLOW: f64 = 3.8;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Marker {
@@ -38,6 +40,7 @@ pub(super) struct Look {
     pub(super) color: Color,
     dash: &'static [f32],
     marker: Marker,
+    size: f64,
     width: f32,
     opacity: f32,
 }
@@ -49,6 +52,7 @@ impl Look {
             color: COLORS[index % COLORS.len()],
             dash: DASHES[index % DASHES.len()],
             marker: MARKERS[index % MARKERS.len()],
+            size: SIZES[index.min(SIZES.len() - 1)],
             width: LINE_WIDTH,
             opacity: 1.0,
         }
@@ -63,8 +67,9 @@ impl Look {
         Paint::Stroke(self.color, self.width, self.dash, self.opacity)
     }
 
-    pub(super) fn band(self) -> Paint {
-        Paint::Fill(self.color, 0.2)
+    /// Of one of so many bands: many lie over each other.
+    pub(super) fn band(self, of: usize) -> Paint {
+        Paint::Fill(self.color, if of > 3 { 0.1 } else { 0.2 })
     }
 
     pub(super) fn bar(self) -> Paint {
@@ -78,13 +83,13 @@ impl Look {
     }
 
     pub(super) fn marker(self, canvas: &mut Canvas, x: f64, y: f64) {
-        self.shape(canvas, "marker", (x, y), MARKER, Paint::Fill(self.color, 1.0));
+        self.shape(canvas, "marker", (x, y), self.size, Paint::Fill(self.color, 1.0));
     }
 
     /// The marker as an outline: a value beside the line.
     pub(super) fn hollow(self, canvas: &mut Canvas, x: f64, y: f64) {
-        self.shape(canvas, "hollow", (x, y), MARKER + 0.6, Paint::Fill(WHITE, 1.0));
-        self.shape(canvas, "hollow", (x, y), MARKER + 0.6, Paint::Stroke(self.color, 1.4, &[], 1.0));
+        self.shape(canvas, "hollow", (x, y), HOLLOW, Paint::Fill(WHITE, 1.0));
+        self.shape(canvas, "hollow", (x, y), HOLLOW, Paint::Stroke(self.color, 1.4, &[], 1.0));
     }
 
     fn shape(self, canvas: &mut Canvas, class: &'static str, (x, y): (f64, f64), size: f64, paint: Paint) {

@@ -19,6 +19,7 @@ mod param_stats;
 mod rows;
 mod scale;
 mod spectra;
+mod ticks;
 
 pub use activations::activation_pictures;
 pub use param_stats::param_stats_pictures;

@@ -4,6 +4,7 @@ use super::font::SUBSCRIPT;
 use super::heat_map::relative_change;
 use super::lines::{Intervals, LineChart, Series};
 use super::rows::{layers, named, optional, over_layers};
+use super::scale::Values;
 use super::spectra::spectra;
 use super::{Picture, rows};
 use crate::{Error, Table};
@@ -181,7 +182,7 @@ fn chart(subtitle: &str) -> LineChart {
         y_label: "",
         series: Vec::new(),
         intervals: Intervals::Bars,
-        from_zero: true,
+        values: Values::Sizes,
         beside: "",
         singles: "",
         notes: Vec::new(),

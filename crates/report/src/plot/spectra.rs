@@ -104,7 +104,7 @@ fn draw(spectra: &[&Spectrum], title: &str, subtitle: &str) -> Canvas {
     let all = || spectra.iter().flat_map(|spectrum| &spectrum.values);
     let most = all().map(|value| value.sigma).fold(0.0, f64::max);
     let least = all().map(|value| value.sigma).filter(|value| *value >= most * ROUNDING).fold(most, f64::min);
-    let y = Scale::log(least, most, false);
+    let y = Scale::logarithmic(least, most, false);
     let indices = all().filter(|value| value.sigma >= least).map(|value| value.index);
     let last = indices.clone().fold(1.0, f64::max);
     let x = if last > MANY { Scale::logarithmic_indices(last) } else { Scale::integers(indices) };
@@ -134,7 +134,7 @@ fn draw(spectra: &[&Spectrum], title: &str, subtitle: &str) -> Canvas {
         y: &y,
         height: 320.0,
         right: if has_bar { colors::room(&by_layer) } else { 0.0 },
-        legend: if components.len() > 1 { legend(&components) } else { Vec::new() },
+        legend: legend(&components),
         notes,
         grid: true,
     };
@@ -178,7 +178,7 @@ impl Spectrum {
             if shaded && run.iter().any(|value| value.is_wide()) {
                 let low = run.iter().map(|value| at(value, value.bounds.0));
                 let high = run.iter().rev().map(|value| at(value, value.bounds.1));
-                canvas.area("band", &low.chain(high).collect::<Vec<_>>(), look.band());
+                canvas.area("band", &low.chain(high).collect::<Vec<_>>(), look.band(1));
             }
         }
         let points: Vec<(f64, f64)> = values.iter().map(|value| at(value, value.sigma)).collect();
@@ -196,5 +196,5 @@ fn legend(components: &[String]) -> Vec<(String, Key)> {
             Box::new(move |canvas, x, y| canvas.line("key", &[(x - 15.0, y), (x + 15.0, y)], look.stroke()));
         (component.clone(), key)
     };
-    components.iter().enumerate().map(entry).collect()
+    components.iter().enumerate().filter(|(_, name)| !name.is_empty()).map(entry).collect()
 }
