@@ -1,4 +1,4 @@
-//! Results of model comparisons as tables.
+//! Results of model comparisons as tables, as pictures and as a page to read.
 //!
 //! Rows are plain structs; one definition of each gives the CSV header and the Arrow schema. [`Tables`] writes a set of
 //! tables as CSV and Parquet: complete and on disk under temporary names before the first takes its final name, so that
@@ -15,6 +15,9 @@
 //!
 //! Reports: [`HtmlReport`] makes one self-contained page of tables, with charts and with what [`weight_findings`] and
 //! [`activation_findings`] say in words.
+//!
+//! Pictures: [`param_stats_pictures`] and [`activation_pictures`] draw tables, also those of the Python scripts that had
+//! fewer columns, as SVG and PNG that are the same bytes on every machine.
 //!
 //! This crate knows no tensor and no checkpoint.
 //!

@@ -289,6 +289,27 @@ fn each_pair_has_its_pictures_of_differences() {
 }
 
 #[test]
+fn names_from_tables_neither_collide_nor_break_a_picture() {
+    let splits = ["a b", "a/b", "A?B", &"long ".repeat(99), "\u{1b}[2J<&>"];
+    let rows: Vec<String> = splits.iter().map(|split| format!("m,{split},0,1\nm,{split},1,2\n")).collect();
+    let norms = table(&format!("model,split,layer,mean_norm\n{}", rows.concat()));
+    let pictures = activation_pictures(&norms, None, "\u{7}title").unwrap();
+    assert_eq!(
+        names(&pictures)[..3],
+        ["activation_norms_a_b", "activation_norms_a_b_2", "activation_norms_A_B_3"]
+    );
+    assert!(names(&pictures)[3].len() < 120, "{}", names(&pictures)[3]);
+    let last = svg(&pictures, "activation_norms__2J_");
+    assert!(last.contains("\u{fffd}[2J&lt;&amp;&gt;") && !last.contains(['\u{1b}', '\u{7}']));
+
+    let long = "component".repeat(50);
+    let per_matrix = table(&format!("{PER_MATRIX}a,0,attn,1,1,{long},5,1,1\n"));
+    let pictures = param_stats_pictures(&comparison(1, 1)[0], Some(&per_matrix), None, "").unwrap();
+    let heat_map = svg(&pictures, "relative_change_heatmap");
+    assert!(coordinates(&heat_map).all(|(x, _)| (0.0..=672.0).contains(&x)));
+}
+
+#[test]
 fn spectra_without_a_table_of_matrices_are_in_one_picture() {
     let [per_layer, _, singular_values] = comparison(3, 1);
     let pictures = param_stats_pictures(&per_layer, None, Some(&singular_values), "").unwrap();

@@ -1,9 +1,9 @@
 //! Pictures of hidden states: norms of several models, and differences of pairs of them.
 
-use super::Picture;
 use super::lines::{Intervals, LineChart, Point, Series};
 use super::rows::{self, distinct, file_name, layers, named, over_layers};
 use super::scale::Values;
+use super::{Picture, with_own_names};
 use crate::{Error, Table, short_labels};
 
 const LAYER: &str = "Layer (0: embeddings, i: after i blocks)";
@@ -29,7 +29,7 @@ pub fn activation_pictures(
     if let Some(differences) = differences {
         pictures.extend(difference_pictures(differences, title)?);
     }
-    Ok(pictures)
+    Ok(with_own_names(pictures))
 }
 
 /// A column with the ends of its intervals, where the table has them.
@@ -216,13 +216,10 @@ fn pairs(table: &Table, layers: &[Option<f64>]) -> Result<Vec<Pair>, Error> {
             let rows = of_pair().filter(|row| splits[*row] == split).collect();
             (split, rows)
         };
-        let mut suffix = match found.len() {
+        let suffix = match found.len() {
             1 => String::new(),
             _ => format!("_{}__to__{}", file_name(&labels[0]), file_name(&labels[1])),
         };
-        if pairs.iter().any(|other| other.suffix == suffix) {
-            suffix = format!("{suffix}_{}", pairs.len() + 1);
-        }
         pairs.push(Pair {
             label: if pair.0.is_empty() { String::new() } else { labels.join(" → ") },
             suffix,

@@ -72,6 +72,7 @@ impl Frame<'_> {
     pub(super) fn draw(self) -> (Canvas, Area) {
         let widest = self.y.ticks.iter().map(|(_, label)| font::width(label, SMALL)).fold(0.0, f64::max);
         let left = MARGIN + LABEL + 10.0 + widest + TICK + 4.0;
+        let title = font::fitted(&font::plain(self.title), TITLE, WIDTH - 2.0 * MARGIN);
         let subtitle = font::fitted(&font::plain(self.subtitle), LABEL, WIDTH - 2.0 * MARGIN);
         let top = MARGIN + TITLE + if subtitle.is_empty() { 10.0 } else { 10.0 + LABEL + 5.0 };
         let area = Area { left, top, width: WIDTH - left - MARGIN - self.right, height: self.height };
@@ -86,7 +87,7 @@ impl Frame<'_> {
 
         let middle = WIDTH / 2.0;
         let place = |x, y| Place { x, y, anchor: Anchor::Middle, upwards: false };
-        canvas.text(self.title, TITLE, BLACK, place(middle, MARGIN + TITLE - 2.0));
+        canvas.text(&title, TITLE, BLACK, place(middle, MARGIN + TITLE - 2.0));
         canvas.text(&subtitle, LABEL, GREY, place(middle, MARGIN + TITLE + LABEL + 5.0));
         let (center, bottom) = (area.left + area.width / 2.0, area.top + area.height);
         canvas.text(

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use super::Picture;
 use super::canvas::{BLACK, Canvas, Color, GREY, Paint, WHITE};
 use super::colors;
-use super::frame::{Area, Frame, Key};
+use super::font;
+use super::frame::{Area, Frame, Key, SMALL};
 use super::rows::{in_block_order, layers, named};
 use super::scale::{Scale, Values};
 use crate::{Error, Table};
@@ -13,6 +14,8 @@ use crate::{Error, Table};
 /// Behind all cells: where it is seen, there is no matrix.
 const ABSENT: Color = Color(0xe9, 0xe9, 0xe9);
 
+/// The most room for the name of a component.
+const NAME: f64 = 140.0;
 /// Cells narrower than this have no edges, which would be most of what is seen.
 const NARROW: f64 = 8.0;
 
@@ -85,7 +88,9 @@ fn draw(components: &[String], cells: &Cells, title: &str, subtitle: &str) -> Ca
     let ratios: Vec<f64> = cells.values().filter_map(changed).collect();
     let colors = Scale::of(&ratios, &[], Values::Sizes);
     let x = Scale::cells(cells.keys().map(|(_, layer)| *layer as f64));
-    let y = Scale::categories(components);
+    let names: Vec<String> =
+        components.iter().map(|name| font::fitted(&font::plain(name), SMALL, NAME)).collect();
+    let y = Scale::categories(&names);
     let count = components.len() as f64;
     let frame = Frame {
         title,

@@ -28,6 +28,22 @@ use canvas::Canvas;
 
 use crate::Error;
 
+/// Gives pictures whose names are the same, or differ in capital letters only, names of their own.
+fn with_own_names(mut pictures: Vec<Picture>) -> Vec<Picture> {
+    for index in 1..pictures.len() {
+        let (earlier, rest) = pictures.split_at_mut(index);
+        let Some(picture) = rest.first_mut() else { break };
+        let name = picture.name.clone();
+        for number in 2.. {
+            if !earlier.iter().any(|other| other.name.eq_ignore_ascii_case(&picture.name)) {
+                break;
+            }
+            picture.name = format!("{name}_{number}");
+        }
+    }
+    pictures
+}
+
 /// A picture, drawn and not yet written.
 #[derive(Clone, Debug)]
 pub struct Picture {

@@ -22,6 +22,16 @@ const ROUNDING: f64 = 1e-12;
 /// # Errors
 /// [`Error::Column`] if a table lacks a column that it cannot do without, [`Error::NothingToPlot`] if no row of
 /// `per_layer` has a layer.
+///
+/// ```
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("per_layer.csv");
+/// std::fs::write(&path, "layer,group,dW_fro_layer\n0,attn,0.5\n1,attn,0.25\n")?;
+/// let pictures = report::param_stats_pictures(&report::Table::read(path)?, None, None, "base → tuned")?;
+/// assert_eq!(pictures[0].name, "layer_locality_attn");
+/// assert!(pictures[0].svg().starts_with("<svg"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn param_stats_pictures(
     per_layer: &Table,
     per_matrix: Option<&Table>,
@@ -52,7 +62,7 @@ pub fn param_stats_pictures(
     if let Some(singular_values) = singular_values {
         pictures.extend(spectra(singular_values, per_matrix, title)?);
     }
-    Ok(pictures)
+    Ok(super::with_own_names(pictures))
 }
 
 /// A group's name in words.

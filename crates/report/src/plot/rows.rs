@@ -68,7 +68,10 @@ pub(super) fn over_layers(
     points
 }
 
-/// A name as part of a file's name.
+/// Two of them, with what else is in a file's name, fit into the usual 255 bytes.
+const LONGEST: usize = 100;
+
+/// A name as part of a file's name; of a long one, its end.
 pub(super) fn file_name(name: &str) -> String {
     let mut file = String::new();
     for character in name.chars() {
@@ -78,7 +81,7 @@ pub(super) fn file_name(name: &str) -> String {
             file.push('_');
         }
     }
-    file
+    file.split_off(file.len().saturating_sub(LONGEST))
 }
 
 #[cfg(test)]
@@ -88,6 +91,7 @@ mod tests {
     #[test]
     fn names_become_file_names() {
         assert_eq!(file_name("runs/a b/../größe"), "runs_a_b_.._gr_e");
+        assert_eq!(file_name(&"long".repeat(99)).len(), 100);
     }
 
     #[test]
