@@ -1,5 +1,7 @@
 //! The steps of a run, in the order they are taken.
 
+use std::fmt::Write as _;
+
 use report::short_labels;
 
 use crate::{Error, ModelPair, RunOptions};
@@ -83,6 +85,20 @@ impl Plan {
         named.next().map_or(model, String::as_str).to_owned()
     }
 
+    /// All pairs, each baseline once where it stands in several that follow each other: `a → b, c; d → e`.
+    pub(crate) fn title(&self) -> String {
+        let mut title = String::new();
+        let mut before = None;
+        for PlannedPair { models: [a, b], .. } in &self.pairs {
+            let _ = match before.replace(a) {
+                Some(baseline) if baseline == a => write!(title, ", {b}"),
+                Some(_) => write!(title, "; {a} → {b}"),
+                None => write!(title, "{a} → {b}"),
+            };
+        }
+        title
+    }
+
     /// What a step is called.
     pub(crate) fn name(&self, step: Step) -> String {
         match step {
@@ -114,5 +130,20 @@ impl Plan {
             _ => false,
         };
         self.steps.iter().copied().filter(is_source).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_title_names_each_baseline_once() {
+        let title = |pairs: &[(&str, &str)]| {
+            let pairs = pairs.iter().map(|(a, b)| ModelPair::new(format!("m/{a}"), format!("m/{b}")));
+            Plan::of(&RunOptions::new(pairs.collect(), Vec::new(), "out")).unwrap().title()
+        };
+        assert_eq!(title(&[("a", "b")]), "a → b");
+        assert_eq!(title(&[("a", "b"), ("a", "c"), ("d", "e")]), "a → b, c; d → e");
     }
 }

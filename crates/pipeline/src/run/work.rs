@@ -45,7 +45,7 @@ impl Run<'_> {
                 inputs
             }
             Step::PlotParamStats(_) | Step::PlotActivationNorms => {
-                Inputs::new(format!("{} {:?}", self.title(step), self.options.picture_formats))
+                Inputs::new(format!("{:?} {:?}", self.title(step), self.options.picture_formats))
             }
             Step::Report => Inputs::new(format!("{:?}", self.report_options())),
         };
@@ -60,7 +60,7 @@ impl Run<'_> {
         let (observer, interrupted) = (self.observer, self.interrupted);
         let pool = || thread_pool(self.options.threads);
         let outdir = self.place(step);
-        let title = Some(self.title(step));
+        let title = self.title(step);
         let formats = self.options.picture_formats.clone();
         match step {
             Step::ParamStats(pair) => {
@@ -127,7 +127,7 @@ impl Run<'_> {
             folder: self.place(step),
         });
         HtmlReportOptions {
-            title: self.title(Step::Report),
+            title: self.options.title.clone().unwrap_or_else(|| self.plan.title()),
             comparisons: comparisons.collect(),
             activations: self.files(Step::ActivationNorms).map(|_| self.place(Step::ActivationNorms)),
             file: self.place(Step::Report),
@@ -144,13 +144,11 @@ impl Run<'_> {
         self.options.activation_norms_of(self.measured.iter().map(|pair| &self.plan.pairs[*pair].pair))
     }
 
-    /// What stands above pictures or the report.
-    fn title(&self, step: Step) -> String {
-        let all = || self.plan.pairs.iter().map(PlannedPair::label).collect::<Vec<_>>().join(", ");
-        match (step, &self.options.title) {
-            (Step::PlotParamStats(pair), _) => self.plan.pairs[pair].label(),
-            (_, Some(title)) => title.clone(),
-            (_, None) => all(),
+    /// What stands on a step's pictures beside what they say themselves.
+    fn title(&self, step: Step) -> Option<String> {
+        match step {
+            Step::PlotParamStats(pair) => Some(self.plan.pairs[pair].label()),
+            _ => self.options.title.clone(),
         }
     }
 
