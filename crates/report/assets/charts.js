@@ -9,7 +9,7 @@ Report.charts = (() => {
   const DASHES = ["solid", [7, 4], [2, 3], [10, 4, 2, 4], [5, 2], [1, 2], [12, 4], [4, 6]];
   const SYMBOLS = ["circle", "rect", "triangle", "diamond", "emptyCircle", "emptyRect", "emptyTriangle", "emptyDiamond"];
   const FIXED = ["qkv", "proj", "mlp_expand", "mlp_contract", "lm_head", "embedding", "norm", "other"];
-  const GROUPS = { attn: 0, mlp: 1, other: 6, forget: 1, retain: 0 };
+  const GROUPS = { attn: 0, mlp: 1, other: 6, forget: 0, retain: 1 };
 
   // The same thing has the same colour, dash and symbol in all charts.
   function look(name, position) {

@@ -30,9 +30,11 @@ pub(crate) fn files(folder: &Path) -> Vec<String> {
     names
 }
 
-/// Fractions to so many digits: the last ones depend on the processor's instruction set.
+/// Fractions to so many digits: the last ones depend on the processor's instruction set, and so does all of what is
+/// rounding alone.
 pub(crate) fn rounded(csv: &str, digits: usize) -> String {
     let cell = |cell: &str| match cell.parse::<f64>() {
+        Ok(value) if value != 0.0 && value.abs() < 1e-11 => "rounding".to_owned(),
         Ok(value) if cell.contains('.') => format!("{value:.*e}", digits - 1),
         _ => cell.to_owned(),
     };
