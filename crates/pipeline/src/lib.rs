@@ -95,3 +95,8 @@ pub use run::{
     Headlines, ModelPair, RunOptions, RunOutcome, RunSettings, StepOutcome, StepStatus, run,
     write_config_template,
 };
+
+// The README's examples compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

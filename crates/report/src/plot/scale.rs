@@ -122,7 +122,8 @@ impl Scale {
             Kind::Linear => ((value - self.low) / (self.high - self.low)).clamp(0.0, 1.0),
             Kind::Log { with_zero: true } if value == 0.0 => ZERO_AT,
             Kind::Log { with_zero } => {
-                let share = (value.max(self.low) / self.low).log10() / (self.high / self.low).log10();
+                // Not the system's logarithm, which has other last digits on other machines.
+                let share = libm::log10(value.max(self.low) / self.low) / libm::log10(self.high / self.low);
                 let from = if with_zero { LOG_FROM } else { 0.0 };
                 from + (1.0 - from) * share.clamp(0.0, 1.0)
             }
