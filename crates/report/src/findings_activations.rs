@@ -127,8 +127,9 @@ fn movement(pair: &str, rows: &[&Measured]) -> Vec<Finding> {
     if let Some(top) = largest(&forget)
         && let Some(other) = retain.iter().copied().find(|row| row.layer == top.layer)
     {
-        let detail = numbers_of(top, other) + &at_all_layers(&forget, &retain) + &begin(&forget);
-        return vec![Finding::new(headed(&contrast(top, other)), detail)];
+        let layers = Layers::of(&forget, &retain);
+        let detail = numbers_of(top, other) + &layers.say() + &begin(&forget);
+        return vec![Finding::new(headed(&contrast(top, other, &layers)), detail)];
     }
     let each = |split: String| {
         let (rows, most) = (of(&split), largest(&of(&split))?);
@@ -143,17 +144,23 @@ fn capitalised(text: &str) -> String {
     rest.next().map(|first| first.to_uppercase().chain(rest).collect()).unwrap_or_default()
 }
 
-/// Forget against retain at the layer where forget moved most.
-fn contrast(forget: &Measured, retain: &Measured) -> String {
+/// Forget against retain at the layer where forget moved most, and whether it is otherwise elsewhere.
+fn contrast(forget: &Measured, retain: &Measured, layers: &Layers) -> String {
     let unknown = "the data do not tell whether hidden states moved more on forget text than on retain text";
+    let but = |word: &str, elsewhere: usize| match elsewhere {
+        0 => String::new(),
+        _ => format!(" at layer {}, but {word} at {}", forget.layer, count(elsewhere, "layer", "layers")),
+    };
     if forget.interval.is_none() || retain.interval.is_none() {
         format!("{unknown}: there are no intervals.")
     } else if forget.exceeds(retain) {
         let times =
             (retain.value > 0.0).then(|| format!(", {} times as far", number(forget.value / retain.value)));
-        format!("hidden states moved more on forget text than on retain text{}.", times.unwrap_or_default())
+        let (times, but) = (times.unwrap_or_default(), but("less", layers.less));
+        format!("hidden states moved more on forget text than on retain text{times}{but}.")
     } else if retain.exceeds(forget) {
-        "hidden states moved less on forget text than on retain text.".into()
+        let but = but("more", layers.more);
+        format!("hidden states moved less on forget text than on retain text{but}.")
     } else {
         format!("{unknown}: the intervals overlap.")
     }
@@ -179,21 +186,38 @@ fn numbers_of(forget: &Measured, retain: &Measured) -> String {
     )
 }
 
-/// At how many layers the intervals are apart: the one above was picked for being the largest.
-fn at_all_layers(forget: &[&Measured], retain: &[&Measured]) -> String {
-    let other = |row: &Measured| retain.iter().copied().find(|other| other.layer == row.layer);
-    let both: Vec<(&Measured, &Measured)> = forget
-        .iter()
-        .filter_map(|row| Some((*row, other(row)?)))
-        .filter(|(forget, retain)| forget.interval.is_some() && retain.interval.is_some())
-        .collect();
-    if both.is_empty() {
-        return String::new();
+/// At how many layers the intervals of forget and retain are apart: the one that is told was picked for being the largest.
+struct Layers {
+    both: usize,
+    more: usize,
+    less: usize,
+}
+
+impl Layers {
+    fn of(forget: &[&Measured], retain: &[&Measured]) -> Self {
+        let other = |row: &Measured| retain.iter().copied().find(|other| other.layer == row.layer);
+        let both: Vec<(&Measured, &Measured)> = forget
+            .iter()
+            .filter_map(|row| Some((*row, other(row)?)))
+            .filter(|(forget, retain)| forget.interval.is_some() && retain.interval.is_some())
+            .collect();
+        Self {
+            both: both.len(),
+            more: both.iter().filter(|(forget, retain)| forget.exceeds(retain)).count(),
+            less: both.iter().filter(|(forget, retain)| retain.exceeds(forget)).count(),
+        }
     }
-    let more = both.iter().filter(|(forget, retain)| forget.exceeds(retain)).count();
-    let less = both.iter().filter(|(forget, retain)| retain.exceeds(forget)).count();
-    let all = count(both.len(), "layer", "layers");
-    format!(" Of {all}, forget moved more at {more} and less at {less}, with intervals apart.")
+
+    fn say(&self) -> String {
+        let all = count(self.both, "layer", "layers");
+        match self.both {
+            0 => String::new(),
+            _ => format!(
+                " Of {all}, forget moved more at {} and less at {}, with intervals apart.",
+                self.more, self.less
+            ),
+        }
+    }
 }
 
 /// Where differences begin.
@@ -207,36 +231,46 @@ fn begin(rows: &[&Measured]) -> String {
     }
 }
 
-/// Where the mean norm of model B differs most from that of A, on one text.
+/// Whether the mean norm of model B is another than that of A, on one text, and at which layer most.
 fn norm_change(split: &str, a: (&str, &[&Measured]), b: (&str, &[&Measured])) -> Option<Finding> {
     let ((name_a, a), (name_b, b)) = (a, b);
-    let pairs = a.iter().filter_map(|row| Some((*row, *b.iter().find(|other| other.layer == row.layer)?)));
-    let change = |(a, b): &(&Measured, &Measured)| (b.value - a.value) / a.value;
-    let size = |pair: &(&Measured, &Measured)| change(pair).abs();
-    let top = pairs
-        .filter(|(a, _)| a.value > 0.0)
-        .max_by(|x, y| size(x).total_cmp(&size(y)).then(y.0.layer.cmp(&x.0.layer)))?;
-    let (before, after) = top;
-    let models = format!("from {name_a} to {name_b}");
-    let text = if before.value == after.value {
-        return Some(Finding::new(
-            format!("Mean ‖h‖ on {split} text is the same in {name_a} and {name_b}."),
-            "",
-        ));
-    } else if before.exceeds(after) {
-        format!("Mean ‖h‖ on {split} text falls {models}, by up to {}.", percent(size(&top)))
-    } else if after.exceeds(before) {
-        format!("Mean ‖h‖ on {split} text rises {models}, by up to {}.", percent(size(&top)))
-    } else {
-        format!("The data do not tell whether mean ‖h‖ on {split} text changes {models}.")
+    let counterpart = |row: &Measured| b.iter().copied().find(|other| other.layer == row.layer);
+    let pairs = a.iter().filter(|row| row.value > 0.0).filter_map(|row| Some((*row, counterpart(row)?)));
+    let pairs: Vec<(&Measured, &Measured)> = pairs.collect();
+    let size = |(before, after): (&Measured, &Measured)| ((after.value - before.value) / before.value).abs();
+    let (rises, falls): (Vec<_>, Vec<_>) = pairs
+        .iter()
+        .copied()
+        .filter(|(before, after)| after.exceeds(before) || before.exceeds(after))
+        .partition(|(before, after)| after.exceeds(before));
+    let apart: Vec<(&Measured, &Measured)> = rises.iter().chain(&falls).copied().collect();
+    let top = if apart.is_empty() { &pairs } else { &apart }
+        .iter()
+        .copied()
+        .max_by(|x, y| size(*x).total_cmp(&size(*y)).then(y.0.layer.cmp(&x.0.layer)))?;
+    let (mean, models) = (format!("Mean ‖h‖ on {split} text"), format!("from {name_a} to {name_b}"));
+    let most = percent(size(top));
+    let text = match (rises.len(), falls.len()) {
+        (0, 0) if pairs.iter().all(|(before, after)| before.value == after.value) => {
+            return Some(Finding::new(format!("{mean} is the same in {name_a} and {name_b}."), ""));
+        }
+        (0, 0) => {
+            format!("The data do not tell whether mean ‖h‖ on {split} text changes {models}.")
+        }
+        (_, 0) => format!("{mean} rises {models}, by up to {most}."),
+        (0, _) => format!("{mean} falls {models}, by up to {most}."),
+        (more, fewer) => {
+            let more = count(more, "layer", "layers");
+            format!("{mean} changes {models} by up to {most}: it rises at {more} and falls at {fewer}.")
+        }
     };
+    let (before, after) = top;
     let detail = format!(
-        "It differs most at layer {}: {} and {}, {}{}.",
+        "It differs most at layer {}: {} and {}, {}{most}.",
         before.layer,
         before.say(),
         after.say(),
         if after.value > before.value { "+" } else { "−" },
-        percent(size(&top)),
     );
     Some(Finding::new(text, detail))
 }

@@ -170,3 +170,27 @@ fn the_site_before_the_final_norm_is_no_layer_and_lost_tokens_are_a_caution() {
         They are in no mean.
     ");
 }
+
+#[test]
+fn what_is_otherwise_at_other_layers_is_said_at_once() {
+    let norms = [
+        norm("m/base", "retain", 1, 10.0, 0.1),
+        norm("m/base", "retain", 2, 10.0, 0.1),
+        norm("m/base", "retain", 3, 10.0, 0.1),
+        norm("m/new", "retain", 1, 12.0, 0.1),
+        norm("m/new", "retain", 2, 9.0, 0.1),
+        norm("m/new", "retain", 3, 10.1, 0.1),
+    ];
+    let differences = [
+        difference("forget", 1, 0.1, Some(0.01)),
+        difference("forget", 2, 0.8, Some(0.01)),
+        difference("retain", 1, 0.2, Some(0.01)),
+        difference("retain", 2, 0.4, Some(0.01)),
+    ];
+    insta::assert_snapshot!(said(&norms, &differences), @"
+    base → new: hidden states moved more on forget text than on retain text, 2.00 times as far at layer 2, but less at 1 layer.
+        At layer 2, where forget moved most, ‖Δh‖/‖h‖ is 0.800 (0.790 to 0.810) on forget and 0.400 (0.390 to 0.410) on retain text. The ratio is 2.00 (1.93 to 2.08 by the ends of the intervals). Of 2 layers, forget moved more at 1 and less at 1, with intervals apart.
+    Mean ‖h‖ on retain text changes from base to new by up to 20.0 %: it rises at 1 layer and falls at 1.
+        It differs most at layer 1: 10.0 (9.90 to 10.1) and 12.0 (11.9 to 12.1), +20.0 %.
+    ");
+}
