@@ -36,7 +36,7 @@ fn all_is_said_that_can_be_read_without_scripts() {
     report.failures = vec!["activation norms of c: no config.json".into()];
     let markup = markup(&report.render().unwrap());
     let order = [
-        "1 step failed",
+        "This report is not complete",
         "no config.json",
         "All 24 compared matrices changed, in layers 0–5.",
         "6 of 24 compared matrices changed: mlp_contract and proj in layers 2–4.",

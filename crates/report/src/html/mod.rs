@@ -76,7 +76,7 @@ pub struct HtmlReport {
     pub comparisons: Vec<Comparison>,
     /// Hidden states, where they were measured.
     pub activations: Option<Activations>,
-    /// Steps that failed, each in a sentence; they stand at the top.
+    /// Steps that failed or could not compare everything, each in a sentence; they stand at the top.
     pub failures: Vec<String>,
 }
 

@@ -13,16 +13,15 @@ fn joined<T>(items: &[T], html: impl Fn(&T) -> String) -> String {
     items.iter().map(html).collect()
 }
 
-/// Steps that failed; nothing if none did.
+/// What failed or has gaps; nothing if nothing does.
 pub(crate) fn failures(failures: &[String]) -> String {
     if failures.is_empty() {
         return String::new();
     }
     let items = joined(failures, |failure| format!("<li>{}</li>", text(failure)));
-    let steps = count(failures.len(), "step", "steps");
     format!(
-        "<section class=\"failures\" aria-labelledby=\"failures\"><h2 id=\"failures\">{steps} failed</h2>\
-         <p>What follows is without the results of what failed.</p><ul>{items}</ul></section>"
+        "<section class=\"failures\" aria-labelledby=\"failures\"><h2 id=\"failures\">This report is not complete</h2>\
+         <p>What follows is without the results of these:</p><ul>{items}</ul></section>"
     )
 }
 
