@@ -2,8 +2,10 @@
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
+use std::time::Duration;
 
+use assert_cmd::Command;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use report::HtmlReport;
@@ -46,6 +48,7 @@ pub(crate) fn browse(chromium: &Path, file: &Path, options: &[&str]) -> Output {
         .arg(format!("--user-data-dir={}", profile.path().display()))
         .args(options)
         .arg(format!("file://{}", file.display()))
+        .timeout(Duration::from_secs(180)) // one that hangs
         .output()
         .unwrap()
 }
