@@ -48,7 +48,7 @@ pub(crate) fn browse(chromium: &Path, file: &Path, options: &[&str]) -> Output {
         .arg(format!("--user-data-dir={}", profile.path().display()))
         .args(options)
         .arg(format!("file://{}", file.display()))
-        .timeout(Duration::from_secs(180)) // one that hangs
+        .timeout(Duration::from_mins(3)) // one that hangs
         .output()
         .unwrap()
 }
