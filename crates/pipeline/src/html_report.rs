@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-use report::{Activations, Comparison, HtmlReport, Table, Tables};
+use report::{Activations, Comparison, HtmlReport, Table, write_file};
 
 use crate::setup::unless_interrupted;
 use crate::{Error, Observer};
@@ -62,7 +62,7 @@ pub fn html_report(
     };
     let page = report.render().map_err(refused)?;
     unless_interrupted(interrupted)?;
-    write(&options.file, &page).map_err(refused)?;
+    write_file(&options.file, page.as_bytes()).map_err(refused)?;
     Ok(options.file.clone())
 }
 
@@ -96,15 +96,6 @@ fn needed(folder: &Path, name: &str) -> Result<Table, report::Error> {
 fn optional(folder: &Path, name: &str) -> Result<Option<Table>, report::Error> {
     let files = ["parquet", "csv"].map(|extension| folder.join(name).with_extension(extension));
     files.into_iter().find(|file| file.exists()).map(Table::read).transpose()
-}
-
-fn write(file: &Path, page: &str) -> Result<(), report::Error> {
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let name = file.file_name().unwrap_or_default().to_string_lossy();
-    let mut tables = Tables::create(folder, &[])?;
-    tables.stage_file(&name, page.as_bytes())?;
-    tables.finish()?;
-    Ok(())
 }
 
 #[cfg(test)]

@@ -93,4 +93,4 @@ pub use plot::{Picture, activation_pictures, param_stats_pictures};
 pub use read::Table;
 pub use rows::{ComponentRow, LayerRow, LedgerRow, MatrixRow, SingularValueRow, SpectrumColumns};
 pub use summaries::{ZeroDeltas, per_component, per_layer};
-pub use write::{Format, Provenance, Tables};
+pub use write::{Format, Provenance, Tables, write_file};

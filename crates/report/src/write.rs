@@ -50,6 +50,18 @@ impl Provenance {
     }
 }
 
+/// Writes one file, whole or not at all, in a folder that is made if need be.
+///
+/// # Errors
+/// [`Error::Folder`], [`Error::File`].
+pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let mut tables = Tables::create(folder, &[])?;
+    tables.stage_file(&name, bytes)?;
+    tables.finish().map(drop)
+}
+
 /// A folder that receives tables, all of them or none.
 #[derive(Debug)]
 pub struct Tables {

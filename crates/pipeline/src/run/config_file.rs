@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use report::Tables;
+use report::write_file;
 
 use crate::{Error, RunSettings};
 
@@ -34,13 +34,7 @@ pub fn write_config_template(path: &Path, overwrite: bool) -> Result<(), Error> 
     if !overwrite && path.symlink_metadata().is_ok() {
         return Err(Error::ConfigExists { path: path.into() });
     }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let written = Tables::create(folder, &[]).and_then(|mut tables| {
-        tables.stage_file(&name, TEMPLATE.as_bytes())?;
-        tables.finish()
-    });
-    written.map(drop).map_err(|source| Error::Tables { source })
+    write_file(path, TEMPLATE.as_bytes()).map_err(|source| Error::Tables { source })
 }
 
 #[cfg(test)]

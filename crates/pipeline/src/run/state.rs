@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
-use report::Tables;
+use report::write_file;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
@@ -98,10 +98,9 @@ impl State {
     }
 
     fn write(&self, outroot: &Path) -> Result<(), Error> {
-        let refused = |source| Error::State { path: outroot.join(FILE), source };
-        let bytes = serde_json::to_vec_pretty(self).map_err(|error| refused(error.into()))?;
-        let written = Tables::create(outroot, &[])
-            .and_then(|mut tables| tables.stage_file(FILE, &bytes).and_then(|()| tables.finish()));
-        written.map(drop).map_err(|source| Error::Tables { source })
+        let path = outroot.join(FILE);
+        let bytes = serde_json::to_vec_pretty(self);
+        let bytes = bytes.map_err(|error| Error::State { path: path.clone(), source: error.into() })?;
+        write_file(&path, &bytes).map_err(|source| Error::Tables { source })
     }
 }
