@@ -1,5 +1,7 @@
 //! Arguments that every tool has.
 
+use std::path::PathBuf;
+
 use clap::{Args, ValueEnum};
 use report::Format;
 
@@ -84,6 +86,17 @@ pub(crate) fn each_once<T: PartialEq>(given: impl Iterator<Item = T>) -> Vec<T> 
         }
     }
     once
+}
+
+/// A name and a file, divided by the first `=`.
+///
+/// # Errors
+/// What to give instead.
+pub fn named_file(argument: &str) -> Result<(String, PathBuf), String> {
+    match argument.split_once('=') {
+        Some((name, path)) if !name.is_empty() && !path.is_empty() => Ok((name.to_owned(), path.into())),
+        _ => Err("give a name and a file, as in code=code.txt".to_owned()),
+    }
 }
 
 /// The command line as it was given, for the provenance.

@@ -12,7 +12,7 @@ mod printer;
 mod progress;
 mod run;
 
-pub use arguments::{FormatArguments, RunArguments, TalkArguments, given_arguments};
+pub use arguments::{FormatArguments, RunArguments, TalkArguments, given_arguments, named_file};
 pub use exit::{Exit, finish, message};
 pub use interrupt::Interrupt;
 pub use pictures::{PictureArguments, PictureFormatName, say_plotted};

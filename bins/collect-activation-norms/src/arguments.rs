@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use activations::{DeviceChoice, DtypeChoice};
 use bytesize::ByteSize;
 use clap::{ArgGroup, Parser};
-use cli::{FormatArguments, RunArguments, given_arguments};
+use cli::{FormatArguments, RunArguments, given_arguments, named_file};
 use pipeline::{ActivationNormsOptions, Models, Split};
 
 const USAGE: &str = "\
@@ -115,12 +115,7 @@ pub(crate) struct Arguments {
 }
 
 fn split(argument: &str) -> Result<Split, String> {
-    match argument.split_once('=') {
-        Some((name, path)) if !name.is_empty() && !path.is_empty() => {
-            Ok(Split { name: name.to_owned(), path: path.into() })
-        }
-        _ => Err("give a name and a file, as in code=code.txt".to_owned()),
-    }
+    named_file(argument).map(|(name, path)| Split { name, path })
 }
 
 impl Arguments {

@@ -6,7 +6,7 @@ use activations::{DeviceChoice, DtypeChoice};
 use bytesize::ByteSize;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
-use cli::{PictureFormatName, RunArguments, given_arguments};
+use cli::{PictureFormatName, RunArguments, given_arguments, named_file};
 use pipeline::{Error, ModelPair, RunOptions, RunSettings};
 
 const EXAMPLES: &str = "\
@@ -147,7 +147,7 @@ pub(crate) struct RunCommand {
     retain_text: Option<PathBuf>,
 
     /// Text under another name; may be given more than once
-    #[arg(long, value_name = "NAME=FILE", value_parser = split)]
+    #[arg(long, value_name = "NAME=FILE", value_parser = named_file)]
     split: Vec<(String, PathBuf)>,
 
     /// File of settings, as `model-diffs init` writes it; it has a few more than there are flags
@@ -216,13 +216,6 @@ pub(crate) struct RunCommand {
 
 fn pair(text: &str) -> Result<ModelPair, String> {
     text.parse().map_err(|error: Error| format!("{error}; {}", error.hint()))
-}
-
-fn split(text: &str) -> Result<(String, PathBuf), String> {
-    match text.split_once('=') {
-        Some((name, path)) if !name.is_empty() && !path.is_empty() => Ok((name.to_owned(), path.into())),
-        _ => Err("give a name and a file, as in code=code.txt".to_owned()),
-    }
 }
 
 impl DemoArguments {
