@@ -19,6 +19,15 @@ pub fn weight_findings(per_matrix: &Table, ledger: &Table) -> Result<Vec<Finding
     Ok(findings)
 }
 
+/// What a stable rank is called.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rank {
+    OneDirection,
+    Low,
+    Medium,
+    High,
+}
+
 /// What a row of `per_matrix` says.
 struct Matrix {
     name: String,
@@ -37,6 +46,19 @@ impl Matrix {
         Some(self.stable_rank? / self.shape?.0)
     }
 
+    /// How its stable rank is called; `None` if it has none, or it is not known how large it could be.
+    fn rank(&self) -> Option<Rank> {
+        let stable_rank = self.stable_rank?;
+        if stable_rank < ONE_DIRECTION {
+            return Some(Rank::OneDirection);
+        }
+        Some(match (self.rank_share()?, self.random_rank()?) {
+            (share, _) if share <= LOW_SHARE => Rank::Low,
+            (_, random) if stable_rank >= RANDOM_SHARE * random => Rank::High,
+            _ => Rank::Medium,
+        })
+    }
+
     /// The stable rank that independent random entries of this shape have, for large matrices: mn / (√m + √n)².
     fn random_rank(&self) -> Option<f64> {
         let (shorter, longer) = self.shape?;
@@ -47,16 +69,16 @@ impl Matrix {
 fn matrices(table: &Table) -> Result<Vec<Matrix>, Error> {
     let names = table.needed_texts("name")?;
     let frobenius = table.needed_numbers("dW_fro")?;
-    let numbers = |column| table.numbers(column).unwrap_or_else(|| vec![None; names.len()]);
+    let numbers = |column| table.optional_numbers(column);
     let components = table.texts("component").or_else(|| table.texts("group"));
     let (rows, columns) = (numbers("shape0"), numbers("shape1"));
     let (ranks, relative) = (numbers("dW_stable_rank"), numbers("dW_fro_rel"));
-    let (layers, changed) = (numbers("layer"), numbers("changed_fraction"));
+    let (layers, changed) = (table.layers(), numbers("changed_fraction"));
     let at = |values: &[Option<f64>], index: usize| values.get(index).copied().flatten();
     let component = |index: usize| components.as_ref().and_then(|all| all.get(index).cloned().flatten());
     let matrix = |(index, name): (usize, Option<String>)| Matrix {
         name: name.unwrap_or_default(),
-        layer: at(&layers, index).map(|layer| layer as u32),
+        layer: layers.get(index).copied().flatten(),
         component: component(index).unwrap_or_default(),
         shape: at(&rows, index).zip(at(&columns, index)).map(|(m, n)| (m.min(n), m.max(n))),
         stable_rank: at(&ranks, index),
@@ -155,39 +177,30 @@ fn how_low_rank(matrices: &[Matrix]) -> Option<Finding> {
     let (lowest, highest) =
         ranks.iter().fold((f64::INFINITY, 0.0f64), |(low, high), &rank| (low.min(rank), high.max(rank)));
 
-    let number_of = |is: &dyn Fn(&Matrix) -> bool| ranked.iter().filter(|matrix| is(matrix)).count();
-    let single = number_of(&|matrix| matrix.stable_rank < Some(ONE_DIRECTION));
-    let low = number_of(&|matrix| {
-        matrix.stable_rank >= Some(ONE_DIRECTION)
-            && matrix.rank_share().is_some_and(|share| share <= LOW_SHARE)
-    });
-    let random = number_of(&|matrix| {
-        let rank = matrix.stable_rank.zip(matrix.random_rank());
-        rank.is_some_and(|(rank, random)| rank >= RANDOM_SHARE * random && rank >= ONE_DIRECTION)
-    });
-    let medium = number_of(&|matrix| matrix.rank_share().is_some()) - single - low - random;
+    let number_of = |rank| ranked.iter().filter(|matrix| matrix.rank() == Some(rank)).count();
+    let [single, low, medium, high] =
+        [Rank::OneDirection, Rank::Low, Rank::Medium, Rank::High].map(number_of);
     let nearly_all = |number: usize| number as f64 >= NEARLY_ALL * ranks.len() as f64;
     let verdict = if nearly_all(single) {
-        "are spikes, nearly one direction each"
+        "The changes are spikes, nearly one direction each: the"
     } else if nearly_all(single + low) {
-        "are low-rank"
-    } else if nearly_all(random) {
-        "have high rank, spread over many directions"
+        "The changes are low-rank: the"
+    } else if nearly_all(high) {
+        "The changes have high rank, spread over many directions: the"
     } else if nearly_all(medium) {
-        "have medium rank"
+        "The changes have medium rank: the"
+    } else if single + low + medium + high == ranks.len() {
+        "The changes differ in rank: the"
     } else {
-        "differ in rank"
+        "The" // without shapes it is not known what is low or high
     };
     let share = median(&shares).map(|share| format!(", {} of the largest possible rank", percent(share)));
-    let text = format!(
-        "The changes {verdict}: the median stable rank of ΔW is {}{}.",
-        number(middle),
-        share.unwrap_or_default()
-    );
+    let text =
+        format!("{verdict} median stable rank of ΔW is {}{}.", number(middle), share.unwrap_or_default());
     let kinds = [
         (single, "nearly one direction (below 2)"),
         (low, "low-rank (up to a tenth of the largest possible rank)"),
-        (random, "high-rank (at least half the stable rank of random entries)"),
+        (high, "high-rank (at least half the stable rank of random entries)"),
         (medium, "between low and high rank"),
     ];
     let kinds: Vec<String> = kinds

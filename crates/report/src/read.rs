@@ -104,6 +104,29 @@ impl Table {
         self.texts(column).ok_or_else(|| self.without(column))
     }
 
+    /// A column as numbers, all of them null if there is none of that name.
+    #[must_use]
+    pub fn optional_numbers(&self, column: &str) -> Vec<Option<f64>> {
+        self.numbers(column).unwrap_or_else(|| vec![None; self.rows()])
+    }
+
+    /// A column as text, all of it null if there is none of that name.
+    #[must_use]
+    pub fn optional_texts(&self, column: &str) -> Vec<Option<String>> {
+        self.texts(column).unwrap_or_else(|| vec![None; self.rows()])
+    }
+
+    /// For each row the layer that it is of, from the column `layer`. Null is a row of none, such as the Python scripts'
+    /// `ALL_MEAN` and their embeddings, which have layer −1.
+    #[must_use]
+    pub fn layers(&self) -> Vec<Option<u32>> {
+        let layer = |value: f64| {
+            let is_one = (0.0..=f64::from(u32::MAX)).contains(&value) && value.fract() == 0.0;
+            is_one.then_some(value as u32)
+        };
+        self.optional_numbers("layer").into_iter().map(|value| value.and_then(layer)).collect()
+    }
+
     /// True if all that stands in a column is numbers.
     #[must_use]
     pub fn is_numeric(&self, column: &str) -> bool {

@@ -174,3 +174,29 @@ fn old_tables_tell_how_many_changed() {
         The other one is equal in both models.
     ");
 }
+
+#[test]
+fn without_shapes_no_rank_is_called_low_or_high_and_layer_minus_one_is_none() {
+    table! {
+        /// What a notebook may have left of a table of the Python scripts.
+        pub struct Shapeless = "per_matrix" {
+            name: String = "name",
+            layer: f64 = "layer",
+            frobenius: f64 = "dW_fro",
+            rank: f64 = "dW_stable_rank",
+        }
+    }
+    let row =
+        |(name, layer, rank): (&str, _, _)| Shapeless { name: name.into(), layer, frobenius: 1.0, rank };
+    let ledger = Table::of(&[Status { status: "compared", selected: true }], Provenance::default()).unwrap();
+    let said = |rows: &[Shapeless]| {
+        let table = Table::of(rows, Provenance::default()).unwrap();
+        lines(&weight_findings(&table, &ledger).unwrap())
+    };
+    let rows = [("embed", -1.0, 5.0), ("a", 3.0, 1.5), ("b", 4.0, 30.0)].map(row);
+    insta::assert_snapshot!(said(&rows), @r"
+    All 3 compared matrices changed, in layers 3–4 and outside the layers.
+    The median stable rank of ΔW is 5.00.
+        It goes from 1.50 to 30.0. Of 3 changed matrices, 1 is nearly one direction (below 2).
+    ");
+}
