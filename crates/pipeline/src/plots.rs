@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 use rayon::prelude::*;
 use report::{Picture, Table, Tables, activation_pictures, param_stats_pictures, short_labels};
 
+use crate::provenance::PREFIX;
 use crate::setup::unless_interrupted;
 use crate::{Error, Observer};
 
@@ -139,11 +140,7 @@ fn read_or_find(
 
 /// The compared models: Parquet names them, and so does the folder of either format; else nothing.
 fn models_of(table: &Table) -> String {
-    let entry = |key: &str| {
-        let key = format!("model_diffs.{key}");
-        let found = table.provenance().entries().find(|(entry, _)| *entry == key);
-        found.map(|(_, value)| value.to_owned())
-    };
+    let entry = |key: &str| table.provenance().get(&format!("{PREFIX}{key}")).map(str::to_owned);
     let folder = table.path().parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
     match (entry("model_a"), entry("model_b"), folder.split_once("__to__")) {
         (Some(a), Some(b), _) => short_labels(&[a, b]).join(" → "),

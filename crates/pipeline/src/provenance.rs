@@ -10,7 +10,7 @@ use weights_io::{Checkpoint, MappedFile, Selection};
 use crate::{ActivationNorms, ActivationNormsOptions, ParamStatsOptions, Side, Split};
 
 /// What every key begins with.
-const PREFIX: &str = "model_diffs.";
+pub(crate) const PREFIX: &str = "model_diffs.";
 
 pub(crate) fn of_param_stats(options: &ParamStatsOptions, a: &Checkpoint, b: &Checkpoint) -> Provenance {
     let mut provenance = of_task("param_stats", &options.arguments, &[(Side::A, a), (Side::B, b)]);

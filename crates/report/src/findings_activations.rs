@@ -1,7 +1,8 @@
 //! What the tables of the activations say: how far hidden states moved on the text to forget and on the one to retain,
 //! and where their norms changed. "More" and "less" only where 95 % intervals do not overlap.
 
-use crate::findings_words::{count, distinct, number, percent};
+use crate::distinct::distinct;
+use crate::findings_words::{count, number, percent};
 use crate::{Error, Finding, Table};
 
 /// Findings about hidden states: from `activation_norms`, and from `activation_diffs` where there is one. Models are
@@ -21,29 +22,25 @@ pub fn activation_findings(
     if let Some(differences) = differences {
         let all = measured(differences, pair_names(differences, short), "relative_diff")?;
         for pair in distinct(all.iter().map(|row| &row.of)) {
-            let rows: Vec<&Measured> = all.iter().filter(|row| row.of == pair).collect();
-            findings.extend(movement(&pair, &rows));
+            let rows: Vec<&Measured> = all.iter().filter(|row| row.of == *pair).collect();
+            findings.extend(movement(pair, &rows));
         }
         let named = differences.texts("model_a").zip(differences.texts("model_b"));
-        pairs.extend(named.into_iter().flat_map(|(a, b)| a.into_iter().zip(b)).filter_map(|(a, b)| a.zip(b)));
-        pairs.dedup();
-        pairs = distinct(pairs.iter());
+        let named = named.into_iter().flat_map(|(a, b)| a.into_iter().zip(b));
+        pairs = distinct(named.filter_map(|(a, b)| a.zip(b)));
         findings.extend(non_finite(differences, "differences"));
     }
     let models = distinct(norms_of.iter().map(|row| &row.of));
     if pairs.is_empty() {
         let others = models.iter().skip(1);
-        pairs = models
-            .first()
-            .map(|base| others.map(|other| (base.clone(), other.clone())).collect())
-            .unwrap_or_default();
+        pairs = others.map(|other| (models[0].clone(), (*other).clone())).collect();
     }
     for (a, b) in &pairs {
         for split in distinct(norms_of.iter().map(|row| &row.split)) {
             let of = |model: &str| -> Vec<&Measured> {
-                norms_of.iter().filter(|row| row.of == model && row.split == split).collect()
+                norms_of.iter().filter(|row| row.of == model && row.split == *split).collect()
             };
-            findings.extend(norm_change(&split, (&short(a), &of(a)), (&short(b), &of(b))));
+            findings.extend(norm_change(split, (&short(a), &of(a)), (&short(b), &of(b))));
         }
     }
     findings.extend(non_finite(norms, "norms"));
@@ -52,9 +49,7 @@ pub fn activation_findings(
 
 /// The pair of models of each row of `activation_diffs`; empty where it does not tell.
 fn pair_names(differences: &Table, short: &dyn Fn(&str) -> String) -> Vec<Option<String>> {
-    let (Some(a), Some(b)) = (differences.texts("model_a"), differences.texts("model_b")) else {
-        return vec![None; differences.rows()];
-    };
+    let (a, b) = (differences.optional_texts("model_a"), differences.optional_texts("model_b"));
     let pair = |(a, b): (Option<String>, Option<String>)| {
         a.zip(b).map(|(a, b)| format!("{} → {}", short(&a), short(&b)))
     };
@@ -89,20 +84,21 @@ impl Measured {
 /// Rows with a value, but for those of the extra site before the final norm, which has the last layer's number too.
 fn measured(table: &Table, of: Vec<Option<String>>, column: &'static str) -> Result<Vec<Measured>, Error> {
     let splits = table.needed_texts("split")?;
-    let layers = table.needed_numbers("layer")?;
+    table.needed_numbers("layer")?;
+    let layers = table.layers();
     let values = table.needed_numbers(column)?;
-    let bound = |end| table.numbers(&format!("{column}_{end}")).unwrap_or_else(|| vec![None; values.len()]);
+    let bound = |end| table.optional_numbers(&format!("{column}_{end}"));
     let (lower, upper) = (bound("lo"), bound("hi"));
-    let sites = table.texts("site").unwrap_or_else(|| vec![None; values.len()]);
+    let sites = table.optional_texts("site");
     let rows =
         of.into_iter().zip(splits).zip(layers).zip(values).zip(lower.into_iter().zip(upper)).zip(sites);
     let row = |(((((of, split), layer), value), (lower, upper)), site): (_, Option<String>)| {
         let wanted = site.as_deref() != Some("pre_norm");
-        let (split, layer, value): (Option<String>, Option<f64>, Option<f64>) = (split, layer, value);
+        let (split, layer, value): (Option<String>, Option<u32>, Option<f64>) = (split, layer, value);
         let row = Measured {
             of: Option::unwrap_or_default(of),
             split: split?,
-            layer: layer? as u32,
+            layer: layer?,
             value: value?,
             interval: Option::zip(lower, upper),
         };
@@ -131,8 +127,8 @@ fn movement(pair: &str, rows: &[&Measured]) -> Vec<Finding> {
         let detail = numbers_of(top, other) + &layers.say() + &begin(&forget);
         return vec![Finding::new(headed(&contrast(top, other, &layers)), detail)];
     }
-    let each = |split: String| {
-        let (rows, most) = (of(&split), largest(&of(&split))?);
+    let each = |split: &String| {
+        let (rows, most) = (of(split), largest(&of(split))?);
         let text = format!("on {split} text hidden states moved most at layer {}.", most.layer);
         Some(Finding::new(headed(&text), format!("‖Δh‖/‖h‖ is {} there.{}", most.say(), begin(&rows))))
     };

@@ -60,16 +60,6 @@ pub(crate) fn layers(layers: &BTreeSet<u32>) -> String {
     }
 }
 
-/// Each once, in the order in which they appear.
-pub(crate) fn distinct<'a, T: PartialEq + Clone + 'a>(values: impl Iterator<Item = &'a T>) -> Vec<T> {
-    values.fold(Vec::new(), |mut known, value| {
-        if !known.contains(value) {
-            known.push(value.clone());
-        }
-        known
-    })
-}
-
 /// The middle value, or the mean of the two middle ones; `None` of no values.
 pub(crate) fn median(values: &[f64]) -> Option<f64> {
     let mut sorted = values.to_vec();

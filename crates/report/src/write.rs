@@ -44,6 +44,12 @@ impl Provenance {
         self.0.push((key.into(), value.into()));
     }
 
+    /// What it says under a key.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.entries().find(|(known, _)| *known == key).map(|(_, value)| value)
+    }
+
     /// The entries in order.
     pub fn entries(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(key, value)| (key.as_str(), value.as_str()))

@@ -290,9 +290,10 @@ fn the_policy_lets_the_page_work_and_no_other_script() {
 }
 
 #[test]
+#[ignore = "writes screenshots to look at into MODEL_DIFFS_SCREENSHOTS"]
 fn pictures_to_look_at() {
-    let Some(folder) = std::env::var_os("MODEL_DIFFS_SCREENSHOTS").map(PathBuf::from) else { return };
-    let Some(chromium) = chromium() else { return };
+    let folder = PathBuf::from(std::env::var_os("MODEL_DIFFS_SCREENSHOTS").unwrap());
+    let chromium = chromium().unwrap();
     for (name, report) in [("small", synthetic::small()), ("large", synthetic::large())] {
         std::fs::write(folder.join(format!("{name}.html")), report.render().unwrap()).unwrap();
         for (width, height) in [(400, 12_500), (1600, 7500)] {

@@ -35,7 +35,7 @@ pub(crate) struct Cells {
 
 /// The numbers of `per_matrix` that cells are made of.
 struct Source {
-    layer: Vec<Option<f64>>,
+    layer: Vec<Option<u32>>,
     delta: Vec<Option<f64>>,
     a: Vec<Option<f64>>,
     spectral_relative: Vec<Option<f64>>,
@@ -48,12 +48,11 @@ struct Source {
 
 impl Source {
     fn of(table: &Table) -> Result<Self, Error> {
-        let rows = table.rows();
-        let numbers = |column| table.numbers(column).unwrap_or_else(|| vec![None; rows]);
+        let numbers = |column| table.optional_numbers(column);
         let delta = table.needed_numbers("dW_fro")?;
         let sides = numbers("shape0").into_iter().zip(numbers("shape1"));
         Ok(Self {
-            layer: numbers("layer"),
+            layer: table.layers(),
             a: numbers("W_fro"),
             spectral_relative: numbers("dW_spectral_rel"),
             rank: numbers("dW_stable_rank"),
@@ -72,7 +71,7 @@ pub(crate) fn cells(table: &Table, name: &dyn Fn(usize) -> Option<String>) -> Re
     let mut members: BTreeMap<(Option<u32>, String), Vec<usize>> = BTreeMap::new();
     for row in 0..table.rows() {
         if let Some(name) = name(row) {
-            let layer = at(&source.layer, row).map(|layer| layer as u32);
+            let layer = source.layer.get(row).copied().flatten();
             members.entry((layer, name)).or_default().push(row);
         }
     }

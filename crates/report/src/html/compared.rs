@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use arrow::temporal_conversions::timestamp_s_to_datetime;
 use serde_json::Value;
 
-use super::escape::text;
 use super::{Activations, Comparison, HtmlReport};
 use crate::Table;
+use crate::escape::text;
 use crate::findings_words::{count, list};
 
 /// One block for each pair, and one for hidden states.
@@ -72,13 +72,9 @@ fn block(heading: &str, rows: &[(&str, String)]) -> String {
     format!("<article><h3>{}</h3><dl>{rows}</dl></article>\n", text(heading))
 }
 
-/// What a table's provenance says under a key, whatever its prefix.
+/// What a table's provenance says under a key of model-diffs.
 fn entry<'a>(table: &'a Table, key: &str) -> Option<&'a str> {
-    table
-        .provenance()
-        .entries()
-        .find(|(known, _)| known.trim_start_matches("model_diffs.") == key)
-        .map(|(_, value)| value)
+    table.provenance().get(&format!("model_diffs.{key}"))
 }
 
 /// Number of files of a model, their size, and when the last of them changed.

@@ -6,7 +6,6 @@
 mod cells;
 mod columns;
 mod compared;
-mod escape;
 mod page_data;
 mod sections;
 mod spectra;
@@ -14,7 +13,8 @@ mod template;
 
 use std::collections::BTreeMap;
 
-use crate::findings_words::distinct;
+use crate::distinct::distinct;
+use crate::escape;
 use crate::{Error, Table, activation_findings, short_labels, weight_findings};
 
 /// The tables of one pair of models.
@@ -122,9 +122,9 @@ impl HtmlReport {
                 names.extend(models.into_iter().flatten().flatten());
             }
         }
-        let distinct = distinct(names.iter());
-        let short = short_labels(&distinct);
-        distinct.into_iter().zip(short).collect()
+        let names = distinct(names);
+        let short = short_labels(&names);
+        names.into_iter().zip(short).collect()
     }
 }
 

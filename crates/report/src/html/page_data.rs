@@ -65,7 +65,7 @@ impl PageComparison {
                     .unwrap_or_else(|| "other".into()),
             )
         };
-        let layer = per_matrix.numbers("layer").unwrap_or_default();
+        let layer = per_matrix.layers();
         let in_layer = |row: usize| layer.get(row).copied().flatten().map(|_| label.clone());
         Ok(Self {
             by_component: cells(per_matrix, &|row| name(&components, row))?,

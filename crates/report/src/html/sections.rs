@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::escape::text;
 use super::{Activations, Comparison, HtmlReport};
+use crate::escape::text;
 use crate::findings_weights::are_gaps;
 use crate::findings_words::count;
 use crate::{Finding, Table};
@@ -62,7 +62,7 @@ pub(crate) fn ledger_summaries(comparisons: &[Comparison], short: &dyn Fn(&str) 
 const MOST_ROWS: usize = 30;
 
 fn ledger_rows(ledger: &Table) -> String {
-    let column = |name| ledger.texts(name).unwrap_or_else(|| vec![None; ledger.rows()]);
+    let column = |name| ledger.optional_texts(name);
     let mut counts: BTreeMap<(bool, String, String), usize> = BTreeMap::new();
     for ((status, reason), is_gap) in column("status").into_iter().zip(column("reason")).zip(are_gaps(ledger))
     {

@@ -1,9 +1,10 @@
 //! Pictures of hidden states: norms of several models, and differences of pairs of them.
 
 use super::lines::{Intervals, LineChart, Point, Series};
-use super::rows::{self, distinct, file_name, layers, named, over_layers};
+use super::rows::{file_name, layers, named, over_layers};
 use super::scale::Values;
 use super::{Picture, with_own_names};
+use crate::distinct::distinct;
 use crate::{Error, Table, short_labels};
 
 const LAYER: &str = "Layer (0: embeddings, i: after i blocks)";
@@ -41,17 +42,14 @@ struct Measure {
 
 impl Measure {
     fn read(table: &Table, column: &str) -> Option<Self> {
-        let end = |end: &str| rows::optional(table, &format!("{column}_{end}"));
+        let end = |end: &str| table.optional_numbers(&format!("{column}_{end}"));
         Some(Self { values: table.numbers(column)?, low: end("lo"), high: end("hi") })
     }
 }
 
 /// Which rows stand beside the line, since another row has their layer.
 fn beside(table: &Table) -> Vec<bool> {
-    match table.texts("site") {
-        Some(sites) => sites.iter().map(|site| site.as_deref() == Some(PRE_NORM)).collect(),
-        None => vec![false; table.rows()],
-    }
+    table.optional_texts("site").iter().map(|site| site.as_deref() == Some(PRE_NORM)).collect()
 }
 
 /// The line of some rows, and the values beside it.
@@ -201,10 +199,9 @@ fn norm_change(table: &Table) -> Option<Measure> {
 /// The pairs of a table in order of appearance; one without names where it does not name models.
 fn pairs(table: &Table, layers: &[Option<f64>]) -> Result<Vec<Pair>, Error> {
     let splits = named(table, "split")?;
-    let column = |name| table.texts(name).unwrap_or_else(|| vec![None; splits.len()]);
     let name = |name: Option<String>| name.unwrap_or_default();
-    let models: Vec<(String, String)> =
-        column("model_a").into_iter().zip(column("model_b")).map(|(a, b)| (name(a), name(b))).collect();
+    let models = table.optional_texts("model_a").into_iter().zip(table.optional_texts("model_b"));
+    let models: Vec<(String, String)> = models.map(|(a, b)| (name(a), name(b))).collect();
     let rows: Vec<usize> = (0..splits.len()).filter(|row| layers[*row].is_some()).collect();
     let found = distinct(rows.iter().map(|row| models[*row].clone()));
     let names: Vec<String> = found.iter().flat_map(|(a, b)| [a.clone(), b.clone()]).collect();

@@ -8,6 +8,7 @@ use tiny_skia::{
 };
 
 use super::font::{self, Place, SUBSCRIPT};
+use crate::escape;
 
 /// Pixels of a PNG for each unit; a unit is 1/96 inch, as in CSS.
 const SCALE: f32 = 300.0 / 96.0;
@@ -142,9 +143,13 @@ impl Canvas {
     }
 }
 
-/// Straight lines from point to point, to hundredths: the last digits of a logarithm differ from machine to machine.
+/// A coordinate as SVG says it, so that a PNG has the same.
+pub(super) fn hundredths(value: f64) -> f32 {
+    ((value * 100.0).round() / 100.0) as f32
+}
+
+/// Straight lines from point to point.
 fn polygon(points: &[(f64, f64)], closed: bool) -> Option<Path> {
-    let hundredths = |value: f64| ((value * 100.0).round() / 100.0) as f32;
     let mut builder = PathBuilder::new();
     for (index, (x, y)) in points.iter().enumerate() {
         let (x, y) = (hundredths(*x), hundredths(*y));
@@ -204,7 +209,7 @@ fn hexadecimal(color: Color) -> String {
 }
 
 fn escaped(text: &str) -> String {
-    font::plain(text).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+    escape::text(&font::plain(text))
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use super::font;
 use super::frame::{Area, Frame, Key, SMALL};
 use super::rows::{in_block_order, layers, named};
 use super::scale::{Scale, Values};
+use crate::summaries::root_sum_square;
 use crate::{Error, Table};
 
 /// Behind all cells: where it is seen, there is no matrix.
@@ -22,7 +23,7 @@ const NARROW: f64 = 8.0;
 /// What is known of the matrices of one component in one layer.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Cell {
-    /// Σ‖ΔW‖², Σ‖W‖².
+    /// √Σ‖ΔW‖², √Σ‖W‖².
     change: f64,
     size: f64,
     /// A matrix has no finite norm.
@@ -30,12 +31,17 @@ struct Cell {
 }
 
 impl Cell {
+    fn add(&mut self, change: f64, size: f64) {
+        self.change = root_sum_square([self.change, change].into_iter());
+        self.size = root_sum_square([self.size, size].into_iter());
+    }
+
     /// √Σ‖ΔW‖² / √Σ‖W‖²; `None` if it is not defined.
     fn ratio(self) -> Option<f64> {
         match self {
             Self { not_finite: true, .. } => None,
             Self { change: 0.0, .. } => Some(0.0),
-            Self { change, size, .. } => Some((change / size).sqrt()).filter(|ratio| ratio.is_finite()),
+            Self { change, size, .. } => Some(change / size).filter(|ratio| ratio.is_finite()),
         }
     }
 }
@@ -73,10 +79,7 @@ fn cells(table: &Table, layers: &[Option<f64>]) -> Result<(Vec<String>, Cells), 
         let index = components.iter().position(|name| *name == component[row]).unwrap_or_default();
         let cell = cells.entry((index, layer)).or_default();
         match change[row].zip(size[row]) {
-            Some((change, size)) => {
-                cell.change += change * change;
-                cell.size += size * size;
-            }
+            Some((change, size)) => cell.add(change, size),
             None => cell.not_finite = true,
         }
     }
@@ -120,7 +123,6 @@ fn draw(components: &[String], cells: &Cells, title: &str, subtitle: &str) -> Ca
             *cell,
         );
     }
-    canvas.line("axis", &area.corners(), Paint::Stroke(BLACK, 1.0, &[], 1.0));
     canvas.area("axis", &area.corners(), Paint::Stroke(BLACK, 1.0, &[], 1.0));
     if !ratios.is_empty() {
         colors::bar(&mut canvas, &area, &colors, "‖ΔW‖\u{1}F / ‖W‖\u{1}F");
@@ -183,8 +185,15 @@ mod tests {
 
     #[test]
     fn matrices_of_a_cell_are_summed_in_squares() {
-        let cell = Cell { change: 3.0_f64.powi(2) + 4.0_f64.powi(2), size: 100.0, not_finite: false };
+        let of = |scale: f64| {
+            let mut cell = Cell::default();
+            cell.add(3.0 * scale, 6.0 * scale);
+            cell.add(4.0 * scale, 8.0 * scale);
+            cell
+        };
+        let cell = of(1.0);
         assert_eq!(cell.ratio(), Some(0.5));
+        assert_eq!(of(2f64.powi(-600)).ratio(), Some(0.5), "so small a change is one, too");
         assert_eq!(Cell::default().ratio(), Some(0.0), "nothing changed, in a matrix of zeros too");
         assert_eq!(Cell { change: 1.0, ..Cell::default() }.ratio(), None, "a change from zero has no ratio");
         assert_eq!(Cell { not_finite: true, ..cell }.ratio(), None);

@@ -1,6 +1,6 @@
 //! How lines are told apart: by colour, by marker and by dashes, so that no reader depends on one of them.
 
-use super::canvas::{Canvas, Color, Paint, WHITE};
+use super::canvas::{Canvas, Color, Paint, WHITE, hundredths};
 
 /// The palette of Okabe and Ito, which colour-blind readers can tell apart; black and grey at its end, not its yellow,
 /// which is too pale on paper.
@@ -107,10 +107,6 @@ impl Look {
             corners.iter().map(|corner| (x + corner.0 * size, y + corner.1 * size)).collect();
         canvas.area(class, &corners, paint);
     }
-}
-
-fn hundredths(value: f64) -> f32 {
-    ((value * 100.0).round() / 100.0) as f32
 }
 
 #[cfg(test)]

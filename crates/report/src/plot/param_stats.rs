@@ -3,10 +3,11 @@
 use super::font::SUBSCRIPT;
 use super::heat_map::relative_change;
 use super::lines::{Intervals, LineChart, Series};
-use super::rows::{layers, named, optional, over_layers};
+use super::rows::{layers, named, over_layers};
 use super::scale::Values;
 use super::spectra::spectra;
 use super::{Picture, rows};
+use crate::distinct::distinct;
 use crate::{Error, Table};
 
 const LAYER: &str = "Layer";
@@ -77,7 +78,7 @@ pub(super) fn in_words(group: &str) -> &str {
 
 /// The groups of a table, attn and mlp first.
 pub(super) fn groups(of: impl IntoIterator<Item = String>) -> Vec<String> {
-    let mut groups = rows::distinct(of);
+    let mut groups = distinct(of);
     let rank = |group: &str| ["attn", "mlp"].iter().position(|known| *known == group).unwrap_or(2);
     groups.sort_by(|one, other| rank(one).cmp(&rank(other)).then_with(|| one.cmp(other)));
     groups
@@ -219,12 +220,13 @@ impl Matrices {
         Ok(Self {
             layers: table.needed_numbers("layer")?,
             group: named(table, "group")?,
-            rank: optional(table, "dW_stable_rank")
+            rank: table
+                .optional_numbers("dW_stable_rank")
                 .into_iter()
                 .map(|rank| rank.filter(|rank| *rank > 0.0))
                 .collect(),
-            low: optional(table, "dW_stable_rank_lo"),
-            high: optional(table, "dW_stable_rank_hi"),
+            low: table.optional_numbers("dW_stable_rank_lo"),
+            high: table.optional_numbers("dW_stable_rank_hi"),
         })
     }
 

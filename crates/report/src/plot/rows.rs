@@ -1,6 +1,7 @@
 //! Rows of a table, as pictures need them.
 
 use super::lines::Point;
+use crate::distinct::distinct;
 use crate::{Error, Table};
 
 /// For each row its layer; `None` for rows of none, such as the Python scripts' `ALL_MEAN`, and embeddings as layer −1.
@@ -8,35 +9,17 @@ use crate::{Error, Table};
 /// # Errors
 /// [`Error::Column`] without such a column, [`Error::NothingToPlot`] if no row has a layer.
 pub(super) fn layers(table: &Table) -> Result<Vec<Option<f64>>, Error> {
-    let mut layers = table.needed_numbers("layer")?;
-    for layer in &mut layers {
-        *layer = layer.filter(|layer| *layer >= 0.0 && layer.fract() == 0.0);
-    }
+    table.needed_numbers("layer")?;
+    let layers = table.layers();
     if layers.iter().all(Option::is_none) {
         return Err(Error::NothingToPlot { path: table.path().into() });
     }
-    Ok(layers)
-}
-
-/// A column that a table may lack: all null then.
-pub(super) fn optional(table: &Table, column: &str) -> Vec<Option<f64>> {
-    table.numbers(column).unwrap_or_else(|| vec![None; table.rows()])
+    Ok(layers.into_iter().map(|layer| layer.map(f64::from)).collect())
 }
 
 /// A column of text, empty where it is null.
 pub(super) fn named(table: &Table, column: &'static str) -> Result<Vec<String>, Error> {
     Ok(table.needed_texts(column)?.into_iter().map(Option::unwrap_or_default).collect())
-}
-
-/// Values in the order of their first appearance, each once.
-pub(super) fn distinct<T: Clone + PartialEq>(values: impl IntoIterator<Item = T>) -> Vec<T> {
-    let mut distinct = Vec::new();
-    for value in values {
-        if !distinct.contains(&value) {
-            distinct.push(value);
-        }
-    }
-    distinct
 }
 
 /// Lower and upper ends of the intervals of all rows.

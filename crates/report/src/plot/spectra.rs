@@ -6,9 +6,10 @@ use super::canvas::{BLACK, Canvas};
 use super::frame::{Area, Frame, Key};
 use super::look::Look;
 use super::param_stats::{groups, in_words};
-use super::rows::{distinct, in_block_order, named};
+use super::rows::{in_block_order, named};
 use super::scale::Scale;
 use super::{Picture, colors, rows};
+use crate::distinct::distinct;
 use crate::{Error, Table};
 
 /// Values below this share of the largest are what rounding leaves of zero.
@@ -67,7 +68,7 @@ pub(super) fn spectra(
 
 fn roles(per_matrix: &Table) -> Result<BTreeMap<String, Role>, Error> {
     let (names, groups) = (named(per_matrix, "name")?, named(per_matrix, "group")?);
-    let layers = rows::optional(per_matrix, "layer");
+    let layers = per_matrix.optional_numbers("layer");
     let components = per_matrix.texts("component").unwrap_or_default();
     let role = |row: usize| Role {
         layer: layers[row],
@@ -81,21 +82,23 @@ fn roles(per_matrix: &Table) -> Result<BTreeMap<String, Role>, Error> {
 fn read(table: &Table, roles: &BTreeMap<String, Role>) -> Result<Vec<Spectrum>, Error> {
     let (names, operators) = (named(table, "name")?, named(table, "operator")?);
     let (indices, values) = (table.needed_numbers("index")?, table.needed_numbers("value")?);
-    let (lower, upper) = (rows::optional(table, "lower"), rows::optional(table, "upper"));
-    let mut of_name: BTreeMap<&String, Vec<Value>> = BTreeMap::new();
+    let (lower, upper) = (table.optional_numbers("lower"), table.optional_numbers("upper"));
+    let mut of_name: BTreeMap<&String, usize> = BTreeMap::new();
+    let mut spectra: Vec<Spectrum> = Vec::new();
     for row in (0..names.len()).filter(|row| operators[*row] == "dW") {
         if let Some((index, value)) = indices[row].zip(values[row]) {
             let bounds = (lower[row].unwrap_or(value), upper[row].unwrap_or(value));
-            of_name.entry(&names[row]).or_default().push(Value { index, sigma: value, bounds });
+            let place = *of_name.entry(&names[row]).or_insert(spectra.len());
+            if place == spectra.len() {
+                let role = roles.get(&names[row]).cloned().unwrap_or_default();
+                spectra.push(Spectrum { role, values: Vec::new() });
+            }
+            spectra[place].values.push(Value { index, sigma: value, bounds });
         }
     }
-    let mut spectra = Vec::new();
-    for name in distinct(names.iter()) {
-        let Some(mut values) = of_name.remove(name) else { continue };
-        values.sort_by(|one, other| one.index.total_cmp(&other.index));
-        if values.iter().any(|value| value.sigma > 0.0) {
-            spectra.push(Spectrum { role: roles.get(name).cloned().unwrap_or_default(), values });
-        }
+    spectra.retain(|spectrum| spectrum.values.iter().any(|value| value.sigma > 0.0));
+    for spectrum in &mut spectra {
+        spectrum.values.sort_by(|one, other| one.index.total_cmp(&other.index));
     }
     Ok(spectra)
 }
