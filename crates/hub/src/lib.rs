@@ -1,0 +1,16 @@
+//! Models and data sets by name.
+//!
+//! A [`ModelReference`] is what users write: a path, or the id of a repository of the Hugging Face Hub. A [`Hub`] finds
+//! it: on disk, in the cache that Python's `huggingface_hub` shares, or on the network.
+
+mod error;
+mod locate;
+mod observer;
+mod reference;
+mod settings;
+
+pub use error::Error;
+pub use locate::{Hub, Located, Place, Wanted};
+pub use observer::Observer;
+pub use reference::{ModelReference, Target};
+pub use settings::Settings;
