@@ -4,13 +4,14 @@ use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::config::ModelConfig;
 use crate::index::{self, Index};
-use crate::mapping::MappedFile;
 use crate::sniff::{FileFormat, sniff};
 use crate::tensor::Storage;
-use crate::{Error, TensorInfo, TensorView, safetensors, torch};
+use crate::{Access, Error, Files, LocalFiles, Source, TensorInfo, TensorView};
+use crate::{local, safetensors, source, torch};
 
 /// Weight files of a folder, in the order of preference.
 pub const PREFERENCE: [&str; 4] = [
@@ -20,14 +21,15 @@ pub const PREFERENCE: [&str; 4] = [
     "pytorch_model.bin",
 ];
 
-/// One model's weights on disk: its files mapped, its tensors listed, nothing loaded.
+/// One model's weights: its files opened, its tensors listed, nothing loaded.
 #[derive(Debug)]
 pub struct Checkpoint {
+    files: Arc<dyn Files>,
     path: PathBuf,
     took: PathBuf,
     also_present: Vec<PathBuf>,
     config: ModelConfig,
-    shards: Vec<MappedFile>,
+    shards: Vec<Box<dyn Source>>,
     tensors: Vec<TensorInfo>,
     unsupported: Vec<UnsupportedTensor>,
     by_name: HashMap<String, usize>,
@@ -56,7 +58,7 @@ pub(crate) struct ShardContents {
 }
 
 impl Checkpoint {
-    /// Opens a folder with weights, a weight file or an index file.
+    /// Opens a folder with weights, a weight file or an index file, by memory maps.
     ///
     /// A folder is searched for [`PREFERENCE`], in that order; [`Checkpoint::took`] says which was chosen and
     /// [`Checkpoint::also_present`] what else was there. A file's format is told by its content, not by its name.
@@ -64,29 +66,65 @@ impl Checkpoint {
     /// # Errors
     /// Every [`Error`]: a missing, truncated, foreign or malformed file, and a pickle that asks for code.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
+        Self::open_with(path, Access::Map)
+    }
+
+    /// As [`Checkpoint::open`], with a choice of how files are read.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::open`].
+    pub fn open_with(path: impl AsRef<Path>, access: Access) -> Result<Self, Error> {
         let path = path.as_ref();
         let metadata = std::fs::metadata(path).map_err(|source| match source.kind() {
             std::io::ErrorKind::NotFound => Error::NotFound { path: path.into() },
             _ => Error::Io { path: path.into(), source },
         })?;
-        let (took, also_present) = if metadata.is_dir() { choose(path)? } else { (path.into(), Vec::new()) };
-        let is_index = took.extension().is_some_and(|extension| extension == "json");
-        let index = if is_index { Some(index::read(&took)?) } else { None };
-        let files = index.as_ref().map_or_else(|| vec![took.clone()], |index| index.shards.clone());
+        if metadata.is_dir() {
+            return Self::open_in(Arc::new(LocalFiles::new(path, access)), None);
+        }
+        let files = LocalFiles::new(path.parent().unwrap_or(Path::new("")), access);
+        Self::assemble(Arc::new(files), path.into(), local::open(path, access)?, Vec::new())
+    }
+
+    /// Opens a weight or index file of any place, or the one that [`PREFERENCE`] chooses there.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::open`].
+    pub fn open_in(files: Arc<dyn Files>, file: Option<&str>) -> Result<Self, Error> {
+        let (took, also_present) = match file {
+            Some(name) => (name, Vec::new()),
+            None => choose(&*files)?,
+        };
+        let path = files.path_of(file.unwrap_or_default());
+        let took = files.open(took)?;
+        Self::assemble(files, path, took, also_present)
+    }
+
+    fn assemble(
+        files: Arc<dyn Files>,
+        path: PathBuf,
+        took: Box<dyn Source>,
+        also_present: Vec<PathBuf>,
+    ) -> Result<Self, Error> {
+        let is_index = took.path().extension().is_some_and(|extension| extension == "json");
+        let index = if is_index { Some(index::read(&*took)?) } else { None };
+        let took_path = took.path().to_path_buf();
+        let shards = index.as_ref().map_or_else(|| Ok(vec![took]), |index| index.open_shards(&*files))?;
 
         let mut checkpoint = Self {
-            path: path.into(),
-            config: ModelConfig::beside(took.parent().unwrap_or(Path::new(""))),
-            took,
+            config: ModelConfig::of(&*files)?,
+            files,
+            path,
+            took: took_path,
             also_present,
-            shards: Vec::with_capacity(files.len()),
+            shards: Vec::with_capacity(shards.len()),
             tensors: Vec::new(),
             unsupported: Vec::new(),
             by_name: HashMap::new(),
             ignored_calls: BTreeSet::new(),
         };
         let mut names: HashMap<String, usize> = HashMap::new();
-        for (shard, file) in files.iter().enumerate() {
+        for (shard, file) in shards.into_iter().enumerate() {
             checkpoint.add_shard(shard, file, index.as_ref(), &mut names)?;
         }
         if let Some(index) = &index {
@@ -112,15 +150,14 @@ impl Checkpoint {
     fn add_shard(
         &mut self,
         shard: usize,
-        path: &Path,
+        file: Box<dyn Source>,
         index: Option<&Index>,
         names: &mut HashMap<String, usize>,
     ) -> Result<(), Error> {
-        let file = MappedFile::open(path)?;
-        let contents = match sniff(&file)? {
-            FileFormat::Safetensors => safetensors::read(&file, shard)?,
-            FileFormat::TorchZip => torch::zip::read(&file, shard)?,
-            FileFormat::TorchLegacy => torch::legacy::read(&file, shard)?,
+        let contents = match sniff(&*file)? {
+            FileFormat::Safetensors => safetensors::read(&*file, shard)?,
+            FileFormat::TorchZip => torch::zip::read(&*file, shard)?,
+            FileFormat::TorchLegacy => torch::legacy::read(&*file, shard)?,
         };
         file.give_back(0..file.len());
         self.ignored_calls.extend(contents.ignored_calls);
@@ -137,7 +174,7 @@ impl Checkpoint {
                 Some(first) => Err(Error::DuplicateTensor {
                     tensor: name.to_owned(),
                     first: self.shards[first].path().into(),
-                    second: path.into(),
+                    second: self.shards[shard].path().into(),
                 }),
             }
         };
@@ -182,10 +219,28 @@ impl Checkpoint {
         &self.config
     }
 
-    /// The weight files, each mapped once.
+    /// The weight files.
     #[must_use]
-    pub fn shards(&self) -> &[MappedFile] {
+    pub fn shards(&self) -> &[Box<dyn Source>] {
         &self.shards
+    }
+
+    /// A small file beside the weights, such as `config.json`; `None` if it is not there.
+    ///
+    /// # Errors
+    /// [`Error::NotARegularFile`], [`Error::Io`]; [`Error::TooLarge`] for more than 256 MiB.
+    pub fn file(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
+        match self.files.open(name) {
+            Ok(file) => Ok(Some(source::read_small(&*file)?.into_owned())),
+            Err(Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What messages call a file beside the weights, there or not.
+    #[must_use]
+    pub fn path_of(&self, name: &str) -> PathBuf {
+        self.files.path_of(name)
     }
 
     /// All tensors in storage order: shard by shard, by offset.
@@ -225,30 +280,28 @@ impl Checkpoint {
         self.shards[tensor.shard].path()
     }
 
-    /// Borrows a tensor's data from the map. Only a deflated zip entry (PyTorch never writes one) is copied, and of
-    /// it only the tensor's own bytes. The tensor must be one that this checkpoint lists, or a slice of one.
+    /// A tensor's data: borrowed from the map where the file is mapped, else read. Of a deflated zip entry (PyTorch never
+    /// writes one) only the tensor's own bytes are kept. The tensor must be one that this checkpoint lists, or a slice of
+    /// one.
     ///
     /// # Errors
-    /// [`Error::Io`] if a deflated entry is damaged.
+    /// [`Error::Io`] if a deflated entry is damaged or the bytes cannot be read.
     pub fn view<'a>(&'a self, tensor: &'a TensorInfo) -> Result<TensorView<'a>, Error> {
-        let file = &self.shards[tensor.shard];
-        let bytes = match tensor.storage {
-            Storage::Mapped { start } => Cow::Borrowed(&file.bytes()[start..start + tensor.extent()]),
-            Storage::Deflated { compressed_start, compressed_len, start } => {
-                let compressed = &file.bytes()[compressed_start..compressed_start + compressed_len];
-                let inflated = torch::zip::inflate_range(compressed, start, tensor.extent());
-                Cow::Owned(inflated.map_err(|source| Error::Io { path: file.path().into(), source })?)
-            }
-        };
+        let file = &*self.shards[tensor.shard];
+        let mut bytes = source::read(file, stored_range(tensor))?;
+        if let Storage::Deflated { start, .. } = tensor.storage {
+            let inflated = torch::zip::inflate_range(&bytes, start, tensor.extent());
+            bytes = Cow::Owned(inflated.map_err(|source| Error::Io { path: file.path().into(), source })?);
+        }
         Ok(TensorView { dtype: tensor.dtype, shape: &tensor.shape, strides: &tensor.strides, bytes })
     }
 
-    /// Asks the system to read a tensor ahead of its use.
+    /// Asks for a tensor ahead of its use.
     pub fn will_need(&self, tensor: &TensorInfo) {
         self.shards[tensor.shard].will_need(stored_range(tensor));
     }
 
-    /// Gives a tensor's mapped pages back to the system after its use.
+    /// Gives a tensor's mapped pages back after its use.
     pub fn give_back(&self, tensor: &TensorInfo) {
         self.shards[tensor.shard].give_back(stored_range(tensor));
     }
@@ -264,15 +317,11 @@ fn stored_range(tensor: &TensorInfo) -> Range<usize> {
     }
 }
 
-/// The preferred weight file of a folder, and the others that are there. A dangling link counts as there: its
-/// target's absence is then reported, rather than an older format taken in silence.
-fn choose(folder: &Path) -> Result<(PathBuf, Vec<PathBuf>), Error> {
-    let mut present = PREFERENCE
-        .iter()
-        .map(|name| folder.join(name))
-        .filter(|file| std::fs::symlink_metadata(file).is_ok());
+/// The preferred weight file of a place, and the others that are there.
+fn choose(files: &dyn Files) -> Result<(&'static str, Vec<PathBuf>), Error> {
+    let mut present = PREFERENCE.into_iter().filter(|name| files.has(name));
     match present.next() {
-        Some(took) => Ok((took, present.collect())),
-        None => Err(Error::NoWeights { path: folder.into() }),
+        Some(took) => Ok((took, present.map(|name| files.path_of(name)).collect())),
+        None => Err(Error::NoWeights { path: files.path_of("") }),
     }
 }

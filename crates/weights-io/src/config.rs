@@ -1,8 +1,8 @@
 //! The few facts of a model's `config.json` that bear on its weights.
 
-use std::path::Path;
-
 use serde::Deserialize;
+
+use crate::{Error, Files, source};
 
 /// What `config.json` says of the weights; every field is optional.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -17,13 +17,15 @@ pub struct ModelConfig {
 }
 
 impl ModelConfig {
-    /// Reads the configuration beside the weights. A missing or unreadable one is no error: weights need none.
-    pub(crate) fn beside(folder: &Path) -> Self {
-        const LIMIT: u64 = 16 << 20;
-        let path = folder.join("config.json");
-        let small =
-            std::fs::metadata(&path).is_ok_and(|metadata| metadata.is_file() && metadata.len() <= LIMIT);
-        let text = if small { std::fs::read(&path).ok() } else { None };
-        text.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
+    /// Reads the configuration beside the weights. A missing or malformed one is no error: weights need none. But one that
+    /// is there and cannot be read is, or an interrupted connection would change what is compared.
+    pub(crate) fn of(files: &dyn Files) -> Result<Self, Error> {
+        let read = files
+            .open("config.json")
+            .and_then(|file| Ok(serde_json::from_slice(&source::read_small(&*file)?).unwrap_or_default()));
+        match read {
+            Err(error @ Error::Io { .. }) => Err(error),
+            read => Ok(read.unwrap_or_default()),
+        }
     }
 }

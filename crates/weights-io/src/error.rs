@@ -84,6 +84,16 @@ pub enum Error {
         /// The refusal.
         source: std::io::Error,
     },
+    /// A file that describes weights is far larger than any of its kind.
+    #[error("{} has {len} bytes, more than the {limit} that are read of such a file", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Its length in bytes.
+        len: usize,
+        /// The most bytes that are read.
+        limit: usize,
+    },
     /// The safetensors header is malformed.
     #[error("{}: malformed safetensors header", path.display())]
     SafetensorsHeader {
@@ -243,9 +253,11 @@ impl Error {
                 "if you trust its origin, re-save it as safetensors or with torch.save(model.state_dict(), path)"
             }
             Self::Io { .. } => "check that the file is readable",
-            Self::SafetensorsHeader { .. } | Self::Zip { .. } | Self::Torch { .. } | Self::Pickle { .. } => {
-                "the file is damaged or not what its name says: fetch it again"
-            }
+            Self::SafetensorsHeader { .. }
+            | Self::Zip { .. }
+            | Self::Torch { .. }
+            | Self::Pickle { .. }
+            | Self::TooLarge { .. } => "the file is damaged or not what its name says: fetch it again",
             Self::ShardOutsideFolder { .. } => {
                 "no honest index names files outside its folder: do not trust this download"
             }

@@ -8,14 +8,13 @@ use serde::de::IgnoredAny;
 
 use crate::checkpoint::{ShardContents, UnsupportedTensor};
 use crate::json::{REPEATED_KEY, UniqueMap};
-use crate::mapping::MappedFile;
 use crate::tensor::{Storage, TensorInfo, row_major};
-use crate::{Dtype, Error};
+use crate::{Dtype, Error, Source, source};
 
 const LENGTH_PREFIX: usize = 8;
 
 /// Lists the tensors of a mapped safetensors file, in storage order.
-pub(crate) fn read(file: &MappedFile, shard: usize) -> Result<ShardContents, Error> {
+pub(crate) fn read(file: &dyn Source, shard: usize) -> Result<ShardContents, Error> {
     let Header { data_start, metadata, unknown_dtypes } = header(file)?;
     let mut contents = ShardContents::default();
     for name in metadata.offset_keys() {
@@ -51,8 +50,8 @@ struct Header {
     unknown_dtypes: UnknownDtypes,
 }
 
-fn header(file: &MappedFile) -> Result<Header, Error> {
-    let bytes = file.bytes();
+fn header(file: &dyn Source) -> Result<Header, Error> {
+    let bytes = &*source::read(file, 0..file.len())?;
     let path = || file.path().to_path_buf();
     let header_error = |source| Error::SafetensorsHeader { path: path(), source };
     let truncated = |detail: String| Error::Truncated { path: path(), detail };

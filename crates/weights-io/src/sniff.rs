@@ -1,6 +1,6 @@
 //! Tells from the first bytes what a file is, before any parser sees it.
 
-use crate::{Error, mapping::MappedFile};
+use crate::{Error, Source, source};
 
 /// The file formats that hold weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,10 +11,10 @@ pub(crate) enum FileFormat {
 }
 
 /// Recognises the format by content, and names what is commonly found in place of weights.
-pub(crate) fn sniff(file: &MappedFile) -> Result<FileFormat, Error> {
+pub(crate) fn sniff(file: &dyn Source) -> Result<FileFormat, Error> {
     const HEAD: usize = 4096;
     let path = || file.path().to_path_buf();
-    let head = &file.bytes()[..file.len().min(HEAD)];
+    let head = &*source::read(file, 0..file.len().min(HEAD))?;
     if head.iter().all(|byte| *byte == 0) {
         return Err(Error::Blank { path: path() });
     }

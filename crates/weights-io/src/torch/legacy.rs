@@ -4,18 +4,17 @@ use std::collections::HashMap;
 
 use super::{Place, collect, foreign_calls, parse, state_dict_of};
 use crate::checkpoint::ShardContents;
-use crate::error::Error;
-use crate::mapping::MappedFile;
 use crate::pickle::machine::{Node, Pickle};
 use crate::pickle::state_dict::{self, Refusal};
+use crate::{Error, Source, source};
 
 /// Lists the tensors of a checkpoint from before PyTorch 1.6: magic number, protocol version, system, state dict and
 /// storage keys as five pickles, then every storage as a length and its elements.
-pub(crate) fn read(file: &MappedFile, shard: usize) -> Result<ShardContents, Error> {
+pub(crate) fn read(file: &dyn Source, shard: usize) -> Result<ShardContents, Error> {
     const MAGIC: &[u8] = &[0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
     let path = || file.path().to_path_buf();
     let malformed = |detail: &str| Error::Torch { path: path(), detail: detail.into() };
-    let bytes = file.bytes();
+    let bytes = &*source::read(file, 0..file.len())?;
     let mut at = 0;
     let mut next = || -> Result<Pickle<'_>, Error> {
         let pickle = parse(file, &bytes[at..])?;

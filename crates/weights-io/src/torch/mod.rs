@@ -6,11 +6,10 @@ pub(crate) mod zip;
 use std::ops::Range;
 
 use crate::checkpoint::{ShardContents, UnsupportedTensor};
-use crate::error::Error;
-use crate::mapping::MappedFile;
 use crate::pickle::machine::{self, Pickle};
 use crate::pickle::state_dict::{self, Entry, Refusal, SavedTensor};
 use crate::tensor::{Storage, TensorInfo, counts};
+use crate::{Error, Source};
 
 /// An expanded tensor (stride 0) may have this many times the elements that its file could store.
 const MAX_EXPANSION: usize = 64;
@@ -34,7 +33,7 @@ impl Place {
     }
 }
 
-fn parse<'a>(file: &MappedFile, bytes: &'a [u8]) -> Result<Pickle<'a>, Error> {
+fn parse<'a>(file: &dyn Source, bytes: &'a [u8]) -> Result<Pickle<'a>, Error> {
     machine::parse(bytes).map_err(|source| Error::Pickle { path: file.path().into(), source })
 }
 
@@ -43,7 +42,7 @@ fn foreign_calls(pickle: &Pickle<'_>) -> impl Iterator<Item = String> {
     pickle.calls.iter().filter(|name| !state_dict::is_ordinary_call(name)).cloned()
 }
 
-fn state_dict_of(file: &MappedFile, pickle: &Pickle<'_>) -> Result<Vec<(String, Entry)>, Error> {
+fn state_dict_of(file: &dyn Source, pickle: &Pickle<'_>) -> Result<Vec<(String, Entry)>, Error> {
     let path = || file.path().to_path_buf();
     let dict = state_dict::read(pickle).map_err(|refusal| match refusal {
         Refusal::Pickle(source) => Error::Pickle { path: path(), source },
@@ -56,7 +55,7 @@ fn state_dict_of(file: &MappedFile, pickle: &Pickle<'_>) -> Result<Vec<(String, 
 }
 
 fn collect(
-    file: &MappedFile,
+    file: &dyn Source,
     shard: usize,
     entries: Vec<(String, Entry)>,
     place: &dyn Fn(&str) -> Option<Place>,

@@ -8,18 +8,19 @@ use zip::{CompressionMethod, ZipArchive};
 
 use super::{Place, collect, foreign_calls, parse, state_dict_of};
 use crate::checkpoint::ShardContents;
-use crate::error::{Error, PickleError};
-use crate::mapping::MappedFile;
+use crate::error::PickleError;
+use crate::{Error, Source, source};
 
 /// A pickle larger than this, once inflated, describes no model.
 const MAX_INFLATED_PICKLE: u64 = 256 << 20;
 
 /// Lists the tensors of a zip-format checkpoint.
-pub(crate) fn read(file: &MappedFile, shard: usize) -> Result<ShardContents, Error> {
+pub(crate) fn read(file: &dyn Source, shard: usize) -> Result<ShardContents, Error> {
     let path = || file.path().to_path_buf();
     let zip_error = |source| Error::Zip { path: path(), source };
     let malformed = |detail: String| Error::Torch { path: path(), detail };
-    let mut archive = ZipArchive::new(Cursor::new(file.bytes())).map_err(|source| {
+    let bytes = source::read(file, 0..file.len())?;
+    let mut archive = ZipArchive::new(Cursor::new(&bytes)).map_err(|source| {
         // The directory stands at the end of the file, so a truncated archive has none.
         match source {
             zip::result::ZipError::InvalidArchive(_) => Error::Truncated {
@@ -96,12 +97,13 @@ fn archive_prefix(places: &HashMap<String, Place>) -> Option<&str> {
 }
 
 /// The bytes of a small entry, no more than `limit` of them.
-fn inflate<'f>(file: &'f MappedFile, place: &Place, limit: u64) -> Result<Cow<'f, [u8]>, Error> {
+fn inflate<'f>(file: &'f dyn Source, place: &Place, limit: u64) -> Result<Cow<'f, [u8]>, Error> {
     match place {
-        Place::Stored(range) => Ok(Cow::Borrowed(&file.bytes()[range.clone()])),
+        Place::Stored(range) => source::read(file, range.clone()),
         Place::Deflated { compressed, .. } => {
             let mut bytes = Vec::new();
-            let inflated = flate2::read::DeflateDecoder::new(&file.bytes()[compressed.clone()]);
+            let stored = source::read(file, compressed.clone())?;
+            let inflated = flate2::read::DeflateDecoder::new(&*stored);
             inflated
                 .take(limit + 1)
                 .read_to_end(&mut bytes)
