@@ -1,21 +1,17 @@
 //! A model's `config.json`, read through the eyes of its family.
 
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 
 use serde_json::{Map, Value};
 use toml::Table;
+use weights_io::Checkpoint;
 
 use crate::Error;
 use crate::family::{FamilyTable, known_families};
 
 /// Bytes of a configuration; real ones have a few thousand.
-const LIMIT: u64 = 16 << 20;
-
-/// A file of a model: of the folder, or of the folder that a weight file lies in.
-pub(crate) fn beside(model: &Path, file: &str) -> PathBuf {
-    let folder = if model.is_dir() { model } else { model.parent().unwrap_or(Path::new("")) };
-    folder.join(file)
-}
+const LIMIT: usize = 16 << 20;
 
 /// What a model says of itself, under this crate's names for the quantities.
 #[derive(Debug)]
@@ -27,15 +23,21 @@ pub(crate) struct Config {
 }
 
 impl Config {
-    /// Reads `config.json` of a model.
-    pub(crate) fn beside(model: &Path) -> Result<Self, Error> {
-        let path = &beside(model, "config.json");
-        let unreadable = |source| Error::ConfigUnreadable { path: path.clone(), source };
-        let metadata = std::fs::metadata(path).map_err(unreadable)?;
-        if !metadata.is_file() || metadata.len() > LIMIT {
-            return Err(unreadable(std::io::Error::other("not a regular file of at most 16 MiB")));
-        }
-        let bytes = std::fs::read(path).map_err(unreadable)?;
+    /// Reads the `config.json` beside a model's weights.
+    pub(crate) fn of(checkpoint: &Checkpoint) -> Result<Self, Error> {
+        use weights_io::Error::{Io, NotARegularFile, TooLarge};
+        const NAME: &str = "config.json";
+        let path = &checkpoint.path_of(NAME);
+        let unreadable = |source| Err(Error::ConfigUnreadable { path: path.clone(), source });
+        let bytes = match checkpoint.file(NAME) {
+            Ok(Some(bytes)) if bytes.len() <= LIMIT => bytes,
+            Ok(Some(_)) | Err(NotARegularFile { .. } | TooLarge { .. }) => {
+                return unreadable(io::Error::other("not a regular file of at most 16 MiB"));
+            }
+            Ok(None) => return unreadable(io::Error::new(io::ErrorKind::NotFound, "it does not exist")),
+            Err(Io { source, .. }) => return unreadable(source),
+            Err(source) => return Err(source.into()),
+        };
         let values: Map<String, Value> = serde_json::from_slice(&bytes)
             .map_err(|source| Error::ConfigMalformed { path: path.clone(), source })?;
         let model_type = values.get("model_type").and_then(Value::as_str).unwrap_or_default().to_owned();

@@ -30,7 +30,7 @@ impl<'a> Model<'a> {
     /// A configuration that is missing, malformed, of an unknown family or at odds with itself; tensors that are
     /// missing or of another shape than it says.
     pub fn open(checkpoint: &'a Checkpoint) -> Result<Self, Error> {
-        let config = Config::beside(checkpoint.took())?;
+        let config = Config::of(checkpoint)?;
         let architecture = Architecture::new(&config, checkpoint.tensors().len())?;
         let names = &architecture.family.names;
         let found = |prefix: &&String| {

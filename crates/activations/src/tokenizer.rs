@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 use tokenizers::{PostProcessor, TruncationParams};
+use weights_io::{Access, Checkpoint, Files as _, LocalFiles};
 
 use crate::Error;
-use crate::config::beside;
+
+const NAME: &str = "tokenizer.json";
 
 /// A model's `tokenizer.json`, which gives the same ids as transformers' fast tokenizer made of it.
 ///
@@ -21,21 +23,32 @@ pub struct Tokenizer {
 }
 
 impl Tokenizer {
-    /// Reads the `tokenizer.json` of a model's folder, or of the folder that a weight file lies in.
+    /// Reads the `tokenizer.json` beside a model's weights.
     ///
     /// # Errors
     /// [`Error::NoTokenizer`] if there is none, [`Error::NotARegularFile`], [`Error::Io`]; [`Error::Tokenizer`] and
     /// [`Error::TokenizerPanic`] if it is malformed.
+    pub fn of(checkpoint: &Checkpoint) -> Result<Self, Error> {
+        Self::read(checkpoint.path_of(NAME), checkpoint.file(NAME))
+    }
+
+    /// Reads the `tokenizer.json` of a folder, or of the folder that a weight file lies in, with or without weights.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::of`].
     pub fn beside(model: &Path) -> Result<Self, Error> {
-        let path = beside(model, "tokenizer.json");
-        let io = |source: std::io::Error| match source.kind() {
-            std::io::ErrorKind::NotFound => Error::NoTokenizer { path: path.clone() },
-            _ => Error::Io { path: path.clone(), source },
-        };
-        if !std::fs::metadata(&path).map_err(io)?.is_file() {
-            return Err(Error::NotARegularFile { path });
-        }
-        let bytes = std::fs::read(&path).map_err(io)?;
+        let folder = if model.is_dir() { model } else { model.parent().unwrap_or(Path::new("")) };
+        let files = LocalFiles::new(folder, Access::Read);
+        Self::read(files.path_of(NAME), files.read(NAME))
+    }
+
+    fn read(path: PathBuf, file: Result<Option<Vec<u8>>, weights_io::Error>) -> Result<Self, Error> {
+        let bytes = file.map_err(|error| match error {
+            weights_io::Error::NotARegularFile { path } => Error::NotARegularFile { path },
+            weights_io::Error::Io { path, source } => Error::Io { path, source },
+            source => source.into(),
+        })?;
+        let bytes = bytes.ok_or_else(|| Error::NoTokenizer { path: path.clone() })?;
         let mut tokenizer = contained(&path, || tokenizers::Tokenizer::from_bytes(bytes))?
             .map_err(|source| Error::Tokenizer { path: path.clone(), source })?;
         tokenizer.with_padding(None);

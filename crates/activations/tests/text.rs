@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use activations::{Error, MAX_LINE, Tokenizer, read_samples};
 use serde_json::{Value, json};
+use weights_io::Checkpoint;
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/activations")
@@ -31,7 +32,8 @@ fn samples_and_ids_of_the_pair_equal_those_of_transformers() {
         let samples = read_samples(&path, number("max_samples")).unwrap();
         assert_eq!(json!(samples), expected["texts"][split]);
         for model in models {
-            let tokenizer = Tokenizer::beside(&fixtures().join("pair").join(model)).unwrap();
+            let checkpoint = Checkpoint::open(fixtures().join("pair").join(model)).unwrap();
+            let tokenizer = Tokenizer::of(&checkpoint).unwrap();
             let ids = tokenizer.encode(&samples, number("max_length")).unwrap();
             assert_eq!(json!(ids), expected["token_ids"][split], "{model}");
         }

@@ -228,13 +228,9 @@ impl Checkpoint {
     /// A small file beside the weights, such as `config.json`; `None` if it is not there.
     ///
     /// # Errors
-    /// [`Error::NotARegularFile`], [`Error::Io`]; [`Error::TooLarge`] for more than 256 MiB.
+    /// As [`Files::read`].
     pub fn file(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
-        match self.files.open(name) {
-            Ok(file) => Ok(Some(source::read_small(&*file)?.into_owned())),
-            Err(Error::NotFound { .. }) => Ok(None),
-            Err(error) => Err(error),
-        }
+        self.files.read(name)
     }
 
     /// What messages call a file beside the weights, there or not.

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::{Error, Files, source};
+use crate::{Error, Files};
 
 /// What `config.json` says of the weights; every field is optional.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -20,12 +20,10 @@ impl ModelConfig {
     /// Reads the configuration beside the weights. A missing or malformed one is no error: weights need none. But one that
     /// is there and cannot be read is, or an interrupted connection would change what is compared.
     pub(crate) fn of(files: &dyn Files) -> Result<Self, Error> {
-        let read = files
-            .open("config.json")
-            .and_then(|file| Ok(serde_json::from_slice(&source::read_small(&*file)?).unwrap_or_default()));
-        match read {
+        match files.read("config.json") {
+            Ok(text) => Ok(text.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()),
             Err(error @ Error::Io { .. }) => Err(error),
-            read => Ok(read.unwrap_or_default()),
+            Err(_) => Ok(Self::default()),
         }
     }
 }

@@ -71,6 +71,18 @@ pub trait Files: std::fmt::Debug + Send + Sync {
     /// # Errors
     /// [`Error::NotFound`] if it is not there; [`Error::NotARegularFile`], [`Error::Io`].
     fn open(&self, name: &str) -> Result<Box<dyn Source>, Error>;
+
+    /// A small file, such as `config.json`; `None` if it is not there.
+    ///
+    /// # Errors
+    /// [`Error::NotARegularFile`], [`Error::Io`]; [`Error::TooLarge`] for more than 256 MiB.
+    fn read(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
+        match self.open(name) {
+            Ok(file) => Ok(Some(read_small(&*file)?.into_owned())),
+            Err(Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
 }
 
 /// Reads a range, with the file's name in the error.
