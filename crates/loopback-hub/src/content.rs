@@ -1,6 +1,8 @@
 //! One file's bytes with the hashes the Hub knows it by.
 
+use std::borrow::Cow;
 use std::fmt::Write;
+use std::ops::Range;
 use std::path::Path;
 
 use sha1::{Digest, Sha1};
@@ -28,25 +30,51 @@ const LFS_EXTENSIONS: [&str; 15] = [
 /// From this size on (bytes) a file has to be in LFS whatever its name.
 const LFS_SIZE: usize = 10 << 20;
 
+/// The bytes of a file.
 #[derive(Debug)]
-pub(crate) struct Content {
-    pub(crate) bytes: Vec<u8>,
+pub struct Content {
+    /// All of them, or those before the zeros.
+    head: Vec<u8>,
+    length: usize,
     /// SHA-256 of the bytes, 64 hexadecimal digits.
     pub(crate) sha256: String,
     /// What git calls a blob of these bytes, 40 hexadecimal digits.
     pub(crate) git_blob: String,
 }
 
+impl From<Vec<u8>> for Content {
+    fn from(bytes: Vec<u8>) -> Self {
+        let (sha256, git_blob) = (hexadecimal(&Sha256::digest(&bytes)), git_blob(&bytes));
+        Self { length: bytes.len(), head: bytes, sha256, git_blob }
+    }
+}
+
 impl Content {
-    pub(crate) fn new(bytes: Vec<u8>) -> Self {
-        let sha256 = hexadecimal(&Sha256::digest(&bytes));
-        let git_blob = git_blob(&bytes);
-        Self { bytes, sha256, git_blob }
+    /// These bytes and then zeros, which take no memory, up to a length in bytes. Its hashes are made up: it is there to
+    /// be read in part.
+    #[must_use]
+    pub fn with_zeros(head: Vec<u8>, length: usize) -> Self {
+        let length = length.max(head.len());
+        Self { length, ..Self::from(head) }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.length
+    }
+
+    /// Bytes of a range that lies within.
+    pub(crate) fn read(&self, range: Range<usize>) -> Cow<'_, [u8]> {
+        if let Some(bytes) = self.head.get(range.clone()) {
+            return Cow::Borrowed(bytes);
+        }
+        let mut bytes = self.head.get(range.start..).unwrap_or_default().to_vec();
+        bytes.resize(range.len(), 0);
+        Cow::Owned(bytes)
     }
 
     pub(crate) fn is_lfs(&self, name: &str) -> bool {
         let extension = Path::new(name).extension().and_then(|extension| extension.to_str());
-        self.bytes.len() >= LFS_SIZE || extension.is_some_and(|extension| LFS_EXTENSIONS.contains(&extension))
+        self.length >= LFS_SIZE || extension.is_some_and(|extension| LFS_EXTENSIONS.contains(&extension))
     }
 
     /// What the file's cache entry is called: SHA-256 in LFS, the name of the git blob otherwise.
@@ -56,7 +84,7 @@ impl Content {
 
     /// The file that git holds for one in LFS.
     pub(crate) fn lfs_pointer(&self) -> Vec<u8> {
-        let (oid, size) = (&self.sha256, self.bytes.len());
+        let (oid, size) = (&self.sha256, self.length);
         format!("version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize {size}\n").into_bytes()
     }
 

@@ -33,7 +33,7 @@ pub(crate) fn description(
 
 fn sibling_with_hashes(name: &str, content: &Content) -> Value {
     let (blob, pointer_size) = git_entry(name, content);
-    let size = content.bytes.len();
+    let size = content.len();
     let mut sibling = json!({ "rfilename": name, "blobId": blob, "size": size });
     if let Some(pointer_size) = pointer_size {
         sibling["lfs"] = json!({ "sha256": content.sha256, "size": size, "pointerSize": pointer_size });
@@ -45,7 +45,7 @@ fn sibling_with_hashes(name: &str, content: &Content) -> Value {
 pub(crate) fn tree(files: &Files) -> Value {
     let entry = |(name, content): (&String, &Arc<Content>)| {
         let (blob, pointer_size) = git_entry(name, content);
-        let size = content.bytes.len();
+        let size = content.len();
         let mut entry = json!({ "type": "file", "oid": blob, "size": size, "path": name });
         if let Some(pointer_size) = pointer_size {
             entry["lfs"] = json!({ "oid": content.sha256, "size": size, "pointerSize": pointer_size });

@@ -54,11 +54,11 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
+pub use content::Content;
 pub use fault::Fault;
 pub use log::Request;
 pub use repository::Kind;
 
-use crate::content::Content;
 use crate::server::{Server, Shared};
 
 /// A server that runs until it is dropped.
@@ -100,14 +100,22 @@ impl LoopbackHub {
         self.server.address
     }
 
-    /// Adds a model with these files (name, bytes) as its branch `main`; what it is called on is moved to them if it is
+    /// Adds a model with these files (name, and bytes or [`Content`]) as its branch `main`; what it is called on is moved to them if it is
     /// there already. Returns the commit, which depends on names and contents alone.
-    pub fn add_model(&self, id: &str, files: impl IntoIterator<Item = (String, Vec<u8>)>) -> String {
+    pub fn add_model(
+        &self,
+        id: &str,
+        files: impl IntoIterator<Item = (String, impl Into<Content>)>,
+    ) -> String {
         self.add_revision(Kind::Model, id, "main", files)
     }
 
     /// As [`add_model`](Self::add_model), for a data set.
-    pub fn add_dataset(&self, id: &str, files: impl IntoIterator<Item = (String, Vec<u8>)>) -> String {
+    pub fn add_dataset(
+        &self,
+        id: &str,
+        files: impl IntoIterator<Item = (String, impl Into<Content>)>,
+    ) -> String {
         self.add_revision(Kind::Dataset, id, "main", files)
     }
 
@@ -117,9 +125,9 @@ impl LoopbackHub {
         kind: Kind,
         id: &str,
         revision: &str,
-        files: impl IntoIterator<Item = (String, Vec<u8>)>,
+        files: impl IntoIterator<Item = (String, impl Into<Content>)>,
     ) -> String {
-        let files = files.into_iter().map(|(name, bytes)| (name, Arc::new(Content::new(bytes)))).collect();
+        let files = files.into_iter().map(|(name, content)| (name, Arc::new(content.into()))).collect();
         self.shared().site().repositories.add(kind, id, revision, files)
     }
 
@@ -144,8 +152,8 @@ impl LoopbackHub {
     }
 
     /// Puts a file at a path: `/s3/{bucket}/{key}` or `/files/{name}`; another one there is replaced.
-    pub fn put(&self, path: &str, bytes: Vec<u8>) {
-        self.shared().site().objects.insert(path.to_owned(), Arc::new(Content::new(bytes)));
+    pub fn put(&self, path: &str, content: impl Into<Content>) {
+        self.shared().site().objects.insert(path.to_owned(), Arc::new(content.into()));
     }
 
     /// Lets the next `times` requests whose target (path and query, as sent) contains `path_part`, and that can suffer

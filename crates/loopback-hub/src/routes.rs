@@ -275,7 +275,7 @@ fn to_delivery(file: &str, content: &Content, host: &str, signature: u64) -> Ans
     let headers = vec![
         ("Location", location),
         ("X-Linked-Etag", format!("\"{}\"", content.sha256)),
-        ("X-Linked-Size", content.bytes.len().to_string()),
+        ("X-Linked-Size", content.len().to_string()),
         ("Accept-Ranges", "bytes".to_owned()),
     ];
     // The body of a redirect has a length of its own, which is not the file's.

@@ -2,8 +2,10 @@
 
 use std::io::{self, Write};
 use std::net::TcpStream;
+use std::ops::Range;
 use std::time::Duration;
 
+use crate::content::Content;
 use crate::fault::Fault;
 use crate::http::{self, Incoming};
 use crate::log::Request;
@@ -53,27 +55,37 @@ struct Outgoing<'a> {
     number: usize,
 }
 
+/// What follows a head.
+struct Body<'a> {
+    content: &'a Content,
+    bytes: Range<usize>,
+    /// Whether its bytes count as sent.
+    counted: bool,
+}
+
 impl Outgoing<'_> {
     fn send(&mut self, answer: Answer) -> io::Result<bool> {
         match answer {
             Answer::Message { status, headers, body } => {
                 let fault = if status == 200 { self.fault(false) } else { None };
-                self.send_body(status, &headers, &body, fault, false)
+                let content = Content::from(body);
+                let body = Body { bytes: 0..content.len(), content: &content, counted: false };
+                self.send_body(status, &headers, body, fault)
             }
             Answer::File { mut headers, content } => {
                 let range = self.request.range();
                 let fault = self.fault(range.is_some());
-                let length = content.bytes.len();
+                let length = content.len();
+                let whole = Body { bytes: 0..length, content: &content, counted: true };
                 let Some(range) = range.filter(|_| fault != Some(Fault::IgnoreRange)) else {
-                    return self.send_body(200, &headers, &content.bytes, fault, true);
+                    return self.send_body(200, &headers, whole, fault);
                 };
                 let Some(bytes) = range.within(length) else {
                     headers.push(("Content-Range", format!("bytes */{length}")));
-                    return self.send_body(416, &headers, b"", None, false);
+                    return self.send_body(416, &headers, Body { bytes: 0..0, ..whole }, None);
                 };
                 headers.push(("Content-Range", format!("bytes {}-{}/{length}", bytes.start, bytes.end - 1)));
-                let bytes = content.bytes.get(bytes).unwrap_or_default();
-                self.send_body(206, &headers, bytes, fault, true)
+                self.send_body(206, &headers, Body { bytes, ..whole }, fault)
             }
         }
     }
@@ -89,41 +101,37 @@ impl Outgoing<'_> {
         &mut self,
         status: u16,
         headers: &Headers,
-        body: &[u8],
+        body: Body<'_>,
         fault: Option<Fault>,
-        counted: bool,
     ) -> io::Result<bool> {
-        let mut damaged;
-        let mut body = body;
-        match fault {
-            Some(Fault::WrongLength) => body = body.get(..body.len() / 2).unwrap_or_default(),
-            Some(Fault::Corrupt) => {
-                damaged = body.to_vec();
-                let middle = damaged.len() / 2;
-                if let Some(byte) = damaged.get_mut(middle) {
-                    *byte = !*byte;
-                }
-                body = &damaged;
-            }
-            _ => {}
+        let Body { content, mut bytes, counted } = body;
+        if fault == Some(Fault::WrongLength) {
+            bytes.end = bytes.start + bytes.len() / 2;
         }
+        let damaged = (fault == Some(Fault::Corrupt)).then_some(bytes.start + bytes.len() / 2);
         if let Some(request) = self.shared.log().request(self.number) {
             request.status = status;
         }
         let keep_alive = self.request.keep_alive();
-        self.stream.write_all(&http::head(status, headers, body.len(), keep_alive))?;
+        self.stream.write_all(&http::head(status, headers, bytes.len(), keep_alive))?;
         if self.request.method == "HEAD" {
             return Ok(keep_alive);
         }
-        let sent = match fault {
-            Some(Fault::Drop { after } | Fault::StallAfter(after)) => after.min(body.len()),
-            _ => body.len(),
-        };
-        for piece in body.get(..sent).unwrap_or_default().chunks(PIECE) {
-            self.stream.write_all(piece)?;
+        if let Some(Fault::Drop { after } | Fault::StallAfter(after)) = fault {
+            bytes.end = bytes.end.min(bytes.start + after);
+        }
+        while !bytes.is_empty() {
+            let end = bytes.end.min(bytes.start + PIECE);
+            let mut piece = content.read(bytes.start..end);
+            let damaged = damaged.and_then(|damaged| damaged.checked_sub(bytes.start));
+            if let Some(damaged) = damaged.filter(|&damaged| damaged < piece.len()) {
+                piece.to_mut().iter_mut().skip(damaged).take(1).for_each(|byte| *byte = !*byte);
+            }
+            self.stream.write_all(&piece)?;
             if let Some(request) = self.shared.log().request(self.number).filter(|_| counted) {
                 request.sent += piece.len() as u64;
             }
+            bytes.start = end;
         }
         match fault {
             Some(Fault::Drop { .. }) => Ok(false),

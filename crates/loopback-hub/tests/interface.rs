@@ -6,7 +6,7 @@ mod support;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use loopback_hub::{Kind, LoopbackHub, folder_files};
+use loopback_hub::{Content, Kind, LoopbackHub, folder_files};
 use serde_json::json;
 
 use support::{get, get_with, hub_with_model, location, request, resolved};
@@ -208,6 +208,21 @@ fn objects_outside_of_repositories_have_ranges_and_etags() {
     let head = request(&mut stream, "HEAD", "/s3/bucket/a/b.bin", &[]);
     assert_eq!((head.status, head.header("Content-Length")), (200, Some("7")));
     assert_eq!(request(&mut stream, "PUT", "/s3/bucket/new", &["Content-Length: 0"]).status, 405);
+}
+
+#[test]
+fn a_file_of_a_terabyte_takes_no_memory() {
+    let hub = LoopbackHub::start().unwrap();
+    let content = Content::with_zeros(b"head".to_vec(), 1 << 40);
+    hub.add_model("org/vast", [("model.safetensors".to_owned(), content)]);
+    let redirect = get(&hub, "/org/vast/resolve/main/model.safetensors");
+    assert_eq!(redirect.header("X-Linked-Size"), Some("1099511627776"));
+    let (path, _) = location(&hub, &redirect);
+    for (range, bytes) in
+        [("0-1", &b"he"[..]), ("2-5", b"ad\0\0"), ("1099511627774-", b"\0\0"), ("9-10", b"\0\0")]
+    {
+        assert_eq!(get_with(&hub, &path, &[&format!("Range: bytes={range}")]).body, bytes, "{range}");
+    }
 }
 
 #[test]
