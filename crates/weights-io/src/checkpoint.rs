@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::config::ModelConfig;
 use crate::index::{self, Index};
-use crate::sniff::{FileFormat, sniff};
+use crate::sniff::{FileFormat, HEAD, sniff};
 use crate::tensor::Storage;
 use crate::{Access, Error, Files, LocalFiles, Source, TensorInfo, TensorView};
 use crate::{local, safetensors, source, torch};
@@ -109,7 +109,10 @@ impl Checkpoint {
         let is_index = took.path().extension().is_some_and(|extension| extension == "json");
         let index = if is_index { Some(index::read(&*took)?) } else { None };
         let took_path = took.path().to_path_buf();
-        let shards = index.as_ref().map_or_else(|| Ok(vec![took]), |index| index.open_shards(&*files))?;
+        let shards = match &index {
+            Some(index) => index.open_shards(&*files)?,
+            None => vec![took],
+        };
 
         let mut checkpoint = Self {
             config: ModelConfig::of(&*files)?,
@@ -117,15 +120,15 @@ impl Checkpoint {
             path,
             took: took_path,
             also_present,
-            shards: Vec::with_capacity(shards.len()),
+            shards,
             tensors: Vec::new(),
             unsupported: Vec::new(),
             by_name: HashMap::new(),
             ignored_calls: BTreeSet::new(),
         };
         let mut names: HashMap<String, usize> = HashMap::new();
-        for (shard, file) in shards.into_iter().enumerate() {
-            checkpoint.add_shard(shard, file, index.as_ref(), &mut names)?;
+        for shard in 0..checkpoint.shards.len() {
+            checkpoint.read_shard(shard, index.as_ref(), &mut names)?;
         }
         if let Some(index) = &index {
             for (tensor, shard) in &index.tensors {
@@ -147,21 +150,22 @@ impl Checkpoint {
         Ok(checkpoint)
     }
 
-    fn add_shard(
+    fn read_shard(
         &mut self,
         shard: usize,
-        file: Box<dyn Source>,
         index: Option<&Index>,
         names: &mut HashMap<String, usize>,
     ) -> Result<(), Error> {
-        let contents = match sniff(&*file)? {
-            FileFormat::Safetensors => safetensors::read(&*file, shard)?,
-            FileFormat::TorchZip => torch::zip::read(&*file, shard)?,
-            FileFormat::TorchLegacy => torch::legacy::read(&*file, shard)?,
+        self.ask_for_heads(shard);
+        let file = &*self.shards[shard];
+        let head = source::read(file, head(file))?;
+        let contents = match sniff(file, &head)? {
+            FileFormat::Safetensors => safetensors::read(file, &head, shard)?,
+            FileFormat::TorchZip => torch::zip::read(file, shard)?,
+            FileFormat::TorchLegacy => torch::legacy::read(file, &head, shard)?,
         };
         file.give_back(0..file.len());
         self.ignored_calls.extend(contents.ignored_calls);
-        self.shards.push(file);
         // Of a name in several shards the index says which one counts; without its word nobody can tell.
         let mut wanted = |name: &str| -> Result<bool, Error> {
             if let Some(chosen) = index.and_then(|index| index.tensors.get(name))
@@ -189,6 +193,17 @@ impl Checkpoint {
             }
         }
         Ok(())
+    }
+
+    /// Asks for the beginnings of the next shards where answers take long, so that they arrive side by side.
+    fn ask_for_heads(&self, shard: usize) {
+        const AHEAD: usize = 16;
+        let asked = if shard == 0 { 1..AHEAD } else { shard + AHEAD - 1..shard + AHEAD };
+        for file in asked.filter_map(|next| self.shards.get(next)) {
+            if file.worth_reading_through() > 0 {
+                file.will_need(head(&**file));
+            }
+        }
     }
 
     fn file_name(&self, shard: usize) -> String {
@@ -301,6 +316,11 @@ impl Checkpoint {
     pub fn give_back(&self, tensor: &TensorInfo) {
         self.shards[tensor.shard].give_back(stored_range(tensor));
     }
+}
+
+/// Bytes that are read first.
+fn head(file: &dyn Source) -> Range<usize> {
+    0..file.len().min(HEAD)
 }
 
 /// Bytes of the file that hold a tensor.

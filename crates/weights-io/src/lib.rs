@@ -41,6 +41,7 @@ mod mapping;
 pub mod naming;
 mod pair;
 mod pickle;
+mod planned;
 mod positioned;
 mod safetensors;
 mod sniff;

@@ -1,5 +1,6 @@
-//! The safetensors format: a JSON header, parsed by the safetensors crate, and mapped data.
+//! The safetensors format: a JSON header, parsed by the safetensors crate, and data.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use safetensors::SafeTensors;
@@ -13,9 +14,9 @@ use crate::{Dtype, Error, Source, source};
 
 const LENGTH_PREFIX: usize = 8;
 
-/// Lists the tensors of a mapped safetensors file, in storage order.
-pub(crate) fn read(file: &dyn Source, shard: usize) -> Result<ShardContents, Error> {
-    let Header { data_start, metadata, unknown_dtypes } = header(file)?;
+/// Lists the tensors of a safetensors file, of which `head` is the beginning, in storage order.
+pub(crate) fn read(file: &dyn Source, head: &[u8], shard: usize) -> Result<ShardContents, Error> {
+    let Header { data_start, metadata, unknown_dtypes } = header(file, head)?;
     let mut contents = ShardContents::default();
     for name in metadata.offset_keys() {
         let Some(info) = metadata.info(&name) else { continue };
@@ -50,45 +51,47 @@ struct Header {
     unknown_dtypes: UnknownDtypes,
 }
 
-fn header(file: &dyn Source) -> Result<Header, Error> {
-    let bytes = &*source::read(file, 0..file.len())?;
+fn header(file: &dyn Source, head: &[u8]) -> Result<Header, Error> {
     let path = || file.path().to_path_buf();
     let header_error = |source| Error::SafetensorsHeader { path: path(), source };
     let truncated = |detail: String| Error::Truncated { path: path(), detail };
-    let Some((prefix, rest)) = bytes.split_first_chunk::<LENGTH_PREFIX>() else {
-        return Err(truncated(format!("{} bytes are too few for a safetensors header", bytes.len())));
+    let Some(prefix) = head.first_chunk::<LENGTH_PREFIX>() else {
+        return Err(truncated(format!("{} bytes are too few for a safetensors header", head.len())));
     };
     let claimed = u64::from_le_bytes(*prefix);
-    let header = usize::try_from(claimed)
-        .ok()
-        .and_then(|length| rest.get(..length))
-        .ok_or_else(|| truncated(format!("its header claims {claimed} bytes, {} follow", rest.len())))?;
+    let follow = file.len() - LENGTH_PREFIX;
+    let length = usize::try_from(claimed).ok().filter(|length| *length <= follow);
+    let length =
+        length.ok_or_else(|| truncated(format!("its header claims {claimed} bytes, {follow} follow")))?;
+    if let Err(source @ SafeTensorError::HeaderTooLarge) = SafeTensors::read_metadata(prefix) {
+        return Err(header_error(source));
+    }
+    let data_start = LENGTH_PREFIX + length;
+    let bytes = match head.get(..data_start) {
+        Some(bytes) => Cow::Borrowed(bytes),
+        None => source::read(file, 0..data_start)?,
+    };
+    let header = &bytes[LENGTH_PREFIX..];
     if let Err(error) = serde_json::from_slice::<UniqueMap<IgnoredAny>>(header)
         && error.to_string().starts_with(REPEATED_KEY)
     {
         return Err(header_error(SafeTensorError::InvalidHeaderDeserialization(error)));
     }
-    let data_start = LENGTH_PREFIX + header.len();
-    let present = bytes.len() - data_start;
-    let incomplete = |claimed: u64| {
-        if claimed > present as u64 {
-            truncated(format!("its tensors need {claimed} bytes of data, {present} follow the header"))
-        } else {
-            header_error(SafeTensorError::MetadataIncompleteBuffer)
-        }
+    let (metadata, unknown_dtypes) = match serde_json::from_slice(header) {
+        Ok(metadata) => (metadata, UnknownDtypes::new()),
+        Err(_) => without_unknown_dtypes(header).ok_or_else(|| {
+            // With the whole file it would check the same, but for the length of the data.
+            let source = SafeTensors::read_metadata(&bytes).err();
+            header_error(source.unwrap_or(SafeTensorError::InvalidHeaderLength))
+        })?,
     };
-    match SafeTensors::read_metadata(bytes) {
-        Ok((_, metadata)) => Ok(Header { data_start, metadata, unknown_dtypes: UnknownDtypes::new() }),
-        Err(SafeTensorError::MetadataIncompleteBuffer) => {
-            Err(incomplete(data_end(header).unwrap_or_default()))
+    let present = file.len() - data_start;
+    match metadata.data_len() {
+        claimed if claimed > present => {
+            Err(truncated(format!("its tensors need {claimed} bytes of data, {present} follow the header")))
         }
-        Err(source) => match without_unknown_dtypes(header) {
-            Some((metadata, _)) if metadata.data_len() != present => {
-                Err(incomplete(metadata.data_len() as u64))
-            }
-            Some((metadata, unknown_dtypes)) => Ok(Header { data_start, metadata, unknown_dtypes }),
-            None => Err(header_error(source)),
-        },
+        claimed if claimed < present => Err(header_error(SafeTensorError::MetadataIncompleteBuffer)),
+        _ => Ok(Header { data_start, metadata, unknown_dtypes }),
     }
 }
 
@@ -111,12 +114,6 @@ fn without_unknown_dtypes(header: &[u8]) -> Option<(Metadata, UnknownDtypes)> {
     }
     let metadata = serde_json::from_value(entries.into()).ok()?;
     (!unknown.is_empty()).then_some((metadata, unknown))
-}
-
-/// The largest end offset that a header claims.
-fn data_end(header: &[u8]) -> Option<u64> {
-    let header: serde_json::Value = serde_json::from_slice(header).ok()?;
-    header.as_object()?.values().filter_map(|entry| entry.get("data_offsets")?.get(1)?.as_u64()).max()
 }
 
 fn dtype(stored: StoredDtype) -> Option<Dtype> {

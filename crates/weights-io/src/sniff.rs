@@ -1,6 +1,6 @@
 //! Tells from the first bytes what a file is, before any parser sees it.
 
-use crate::{Error, Source, source};
+use crate::{Error, Source};
 
 /// The file formats that hold weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,11 +10,14 @@ pub(crate) enum FileFormat {
     TorchLegacy,
 }
 
-/// Recognises the format by content, and names what is commonly found in place of weights.
-pub(crate) fn sniff(file: &dyn Source) -> Result<FileFormat, Error> {
-    const HEAD: usize = 4096;
+/// Bytes of each file that are read at once when it is opened: the whole header of most safetensors shards.
+pub(crate) const HEAD: usize = 64 << 10;
+
+/// Recognises the format by the beginning of the content, and names what is commonly found in place of weights.
+pub(crate) fn sniff(file: &dyn Source, head: &[u8]) -> Result<FileFormat, Error> {
+    const LOOKED_AT: usize = 4096;
     let path = || file.path().to_path_buf();
-    let head = &*source::read(file, 0..file.len().min(HEAD))?;
+    let head = &head[..head.len().min(LOOKED_AT)];
     if head.iter().all(|byte| *byte == 0) {
         return Err(Error::Blank { path: path() });
     }

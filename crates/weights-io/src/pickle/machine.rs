@@ -61,6 +61,7 @@ const MAX_PROTOCOL: u8 = 5;
 
 struct Machine<'a> {
     input: &'a [u8],
+    available: usize,
     at: usize,
     nodes: Vec<Node>,
     stack: Vec<NodeId>,
@@ -71,10 +72,12 @@ struct Machine<'a> {
     calls: BTreeSet<String>,
 }
 
-/// Runs the pickle at the start of `input` up to its STOP.
-pub(crate) fn parse(input: &[u8]) -> Result<Pickle<'_>, PickleError> {
+/// Runs the pickle at the start of `input` up to its STOP. Of the `available` bytes that could belong to it `input` may
+/// be the beginning; if it goes on, that is [`PickleError::Truncated`].
+pub(crate) fn parse(input: &[u8], available: usize) -> Result<Pickle<'_>, PickleError> {
     let mut machine = Machine {
         input,
+        available,
         at: 0,
         nodes: Vec::new(),
         stack: Vec::new(),
@@ -243,8 +246,8 @@ impl Machine<'_> {
         {
             let entries = self.container_entries(arguments);
             self.copied += entries.len();
-            if self.copied > self.input.len() {
-                let limit = self.input.len();
+            if self.copied > self.available {
+                let limit = self.available;
                 return Err(PickleError::TooLarge { limit, what: "copied dict entries" }.into());
             }
             return self.push(Node::Dict(entries));

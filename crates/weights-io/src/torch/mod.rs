@@ -2,6 +2,7 @@
 
 pub(crate) mod legacy;
 pub(crate) mod zip;
+mod zip_directory;
 
 use std::ops::Range;
 
@@ -14,6 +15,9 @@ use crate::{Error, Source};
 /// An expanded tensor (stride 0) may have this many times the elements that its file could store.
 const MAX_EXPANSION: usize = 64;
 
+/// A pickle larger than this, once inflated, describes no model.
+const MAX_PICKLE: usize = 256 << 20;
+
 /// Axes that torch allows.
 const MAX_AXES: usize = 64;
 
@@ -25,6 +29,13 @@ enum Place {
 }
 
 impl Place {
+    /// The bytes of the file, deflated or not.
+    fn stored(&self) -> &Range<usize> {
+        match self {
+            Self::Stored(range) | Self::Deflated { compressed: range, .. } => range,
+        }
+    }
+
     fn len(&self) -> usize {
         match self {
             Self::Stored(range) => range.len(),
@@ -33,8 +44,9 @@ impl Place {
     }
 }
 
-fn parse<'a>(file: &dyn Source, bytes: &'a [u8]) -> Result<Pickle<'a>, Error> {
-    machine::parse(bytes).map_err(|source| Error::Pickle { path: file.path().into(), source })
+/// Runs the pickle at the start of `bytes`, after which `available` bytes of the file could belong to it.
+fn parse<'a>(file: &dyn Source, bytes: &'a [u8], available: usize) -> Result<Pickle<'a>, Error> {
+    machine::parse(bytes, available).map_err(|source| Error::Pickle { path: file.path().into(), source })
 }
 
 /// What a pickle asked to call beyond the building of tensors.

@@ -2,57 +2,27 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::io::{Cursor, Read};
+use std::io::Read;
 
-use zip::{CompressionMethod, ZipArchive};
+use zip::CompressionMethod;
 
-use super::{Place, collect, foreign_calls, parse, state_dict_of};
+use super::MAX_PICKLE;
+use super::{Place, collect, foreign_calls, parse, state_dict_of, zip_directory};
 use crate::checkpoint::ShardContents;
 use crate::error::PickleError;
 use crate::{Error, Source, source};
-
-/// A pickle larger than this, once inflated, describes no model.
-const MAX_INFLATED_PICKLE: u64 = 256 << 20;
 
 /// Lists the tensors of a zip-format checkpoint.
 pub(crate) fn read(file: &dyn Source, shard: usize) -> Result<ShardContents, Error> {
     let path = || file.path().to_path_buf();
     let zip_error = |source| Error::Zip { path: path(), source };
     let malformed = |detail: String| Error::Torch { path: path(), detail };
-    let bytes = source::read(file, 0..file.len())?;
-    let mut archive = ZipArchive::new(Cursor::new(&bytes)).map_err(|source| {
-        // The directory stands at the end of the file, so a truncated archive has none.
-        match source {
-            zip::result::ZipError::InvalidArchive(_) => Error::Truncated {
-                path: path(),
-                detail: "the zip archive has no directory at its end".into(),
-            },
-            source => zip_error(source),
-        }
-    })?;
-    if archive.has_duplicate_names() {
-        return Err(malformed("two entries of the zip archive have one name".into()));
-    }
-    if archive.has_overlapping_files().map_err(zip_error)? {
-        return Err(malformed("entries of the zip archive overlap".into()));
-    }
-
+    let directory = zip_directory::read(file)?;
     let mut places = HashMap::new();
-    for index in 0..archive.len() {
-        let entry = archive.by_index_raw(index).map_err(zip_error)?;
+    for (index, range) in directory.data.into_iter().enumerate() {
+        let entry = directory.entries.entry(index).map_err(zip_error)?;
         let name = entry.name().map_err(zip_error)?.into_owned();
         let shown = name.escape_debug();
-        let start = entry.data_start().and_then(|start| usize::try_from(start).ok());
-        let end = start.and_then(|start| start.checked_add(usize::try_from(entry.compressed_size()).ok()?));
-        let range = match (start, end) {
-            (Some(start), Some(end)) if end <= file.len() => start..end,
-            _ => {
-                return Err(Error::Truncated {
-                    path: path(),
-                    detail: format!("entry {shown} ends beyond it"),
-                });
-            }
-        };
         let place = match entry.compression() {
             _ if entry.encrypted() => return Err(malformed(format!("entry {shown} is encrypted"))),
             CompressionMethod::Stored => Place::Stored(range),
@@ -69,13 +39,18 @@ pub(crate) fn read(file: &dyn Source, shard: usize) -> Result<ShardContents, Err
     if places.contains_key(&format!("{prefix}constants.pkl")) {
         return Err(Error::Unsupported { path: path(), what: "a TorchScript archive" });
     }
-    if let Some(place) = places.get(&format!("{prefix}byteorder"))
-        && inflate(file, place, 64)?.trim_ascii() != b"little"
+    let byte_order = places.get(&format!("{prefix}byteorder"));
+    let pickle = &places[&format!("{prefix}data.pkl")];
+    for place in byte_order.into_iter().chain([pickle]) {
+        file.will_need(place.stored().clone());
+    }
+    if let Some(place) = byte_order
+        && content(file, place, 64)?.trim_ascii() != b"little"
     {
         return Err(Error::Unsupported { path: path(), what: "big-endian storage" });
     }
-    let bytes = inflate(file, &places[&format!("{prefix}data.pkl")], MAX_INFLATED_PICKLE)?;
-    let pickle = parse(file, &bytes)?;
+    let bytes = content(file, pickle, MAX_PICKLE)?;
+    let pickle = parse(file, &bytes, bytes.len())?;
     if pickle.end != bytes.len() {
         return Err(malformed("data.pkl goes on after its end".into()));
     }
@@ -97,24 +72,24 @@ fn archive_prefix(places: &HashMap<String, Place>) -> Option<&str> {
 }
 
 /// The bytes of a small entry, no more than `limit` of them.
-fn inflate<'f>(file: &'f dyn Source, place: &Place, limit: u64) -> Result<Cow<'f, [u8]>, Error> {
-    match place {
-        Place::Stored(range) => source::read(file, range.clone()),
-        Place::Deflated { compressed, .. } => {
-            let mut bytes = Vec::new();
-            let stored = source::read(file, compressed.clone())?;
-            let inflated = flate2::read::DeflateDecoder::new(&*stored);
-            inflated
-                .take(limit + 1)
-                .read_to_end(&mut bytes)
-                .map_err(|source| Error::Io { path: file.path().into(), source })?;
-            if bytes.len() as u64 > limit {
-                let source = PickleError::TooLarge { limit: limit as usize, what: "inflated bytes" };
-                return Err(Error::Pickle { path: file.path().into(), source });
-            }
-            Ok(Cow::Owned(bytes))
-        }
+fn content<'f>(file: &'f dyn Source, place: &Place, limit: usize) -> Result<Cow<'f, [u8]>, Error> {
+    let too_large = |what| {
+        let source = PickleError::TooLarge { limit, what };
+        Error::Pickle { path: file.path().into(), source }
+    };
+    if place.stored().len() > limit {
+        return Err(too_large("bytes"));
     }
+    let stored = source::read(file, place.stored().clone())?;
+    if let Place::Stored(_) = place {
+        return Ok(stored);
+    }
+    let mut bytes = Vec::new();
+    flate2::read::DeflateDecoder::new(&*stored)
+        .take(limit as u64 + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|source| Error::Io { path: file.path().into(), source })?;
+    if bytes.len() > limit { Err(too_large("inflated bytes")) } else { Ok(Cow::Owned(bytes)) }
 }
 
 /// The bytes `start..start + length` of a deflated entry: what comes before is inflated and dropped.
