@@ -1,17 +1,18 @@
 //! A checkpoint as a source of candle tensors, so that candle's models load from every format this crate reads.
 
 mod convert;
+mod rows;
 
 use candle_core::{DType, Device, Error, Result, Shape, Tensor};
 use candle_nn::var_builder::SimpleBackend;
 use candle_nn::{Init, VarBuilder};
 
-use crate::{Checkpoint, Dtype, TensorInfo, TensorView};
+use crate::{Checkpoint, Dtype, TensorInfo};
 use convert::Float;
 
 /// A [`Checkpoint`] behind candle's [`VarBuilder`].
 ///
-/// A tensor is copied from the map straight into the dtype asked for (f16, bf16, f32 or f64; from any stored dtype,
+/// A tensor is copied from the file straight into the dtype asked for (f16, bf16, f32 or f64; from any stored dtype,
 /// rounded as torch's `.to` rounds), and its mapped pages are given back. A tensor of another shape or a missing one
 /// is an error: nothing is initialised in its place.
 #[derive(Clone, Copy, Debug)]
@@ -49,14 +50,11 @@ impl<'a> CandleBackend<'a> {
             let error = Error::msg(format_args!("tensor {name} of shape {:?} is no matrix", tensor.shape));
             return Err(error.with_path(self.checkpoint.file_of(tensor)));
         };
-        let mut bytes = Vec::new();
-        for row in rows {
-            let row = tensor.slice(*row as usize).ok_or_else(|| {
-                Error::msg(format_args!("tensor {name} has {count} rows, none at {row}"))
-                    .with_path(self.checkpoint.file_of(tensor))
-            })?;
-            bytes.extend_from_slice(&self.view(&row)?.to_contiguous());
+        if let Some(row) = rows.iter().find(|row| **row as usize >= count) {
+            let error = Error::msg(format_args!("tensor {name} has {count} rows, none at {row}"));
+            return Err(error.with_path(self.checkpoint.file_of(tensor)));
         }
+        let bytes = rows::read(self.checkpoint, tensor, rows).map_err(unreadable)?;
         let values = tensor_of(tensor, &bytes, &[rows.len(), columns], dtype, device);
         self.checkpoint.give_back(tensor);
         values
@@ -72,16 +70,16 @@ impl<'a> CandleBackend<'a> {
                 Error::msg(format_args!("tensor {}: shape {:?} is too large", tensor.name, tensor.shape));
             return Err(error.with_path(self.checkpoint.file_of(tensor)));
         }
-        let view = self.view(tensor)?;
+        let view = self.checkpoint.view(tensor).map_err(unreadable)?;
         let values = tensor_of(tensor, &view.to_contiguous(), &tensor.shape, dtype, device);
         self.checkpoint.give_back(tensor);
         values
     }
+}
 
-    fn view<'t>(&'t self, tensor: &'t TensorInfo) -> Result<TensorView<'t>> {
-        // As an I/O error: of candle's wrappers the only one that keeps the cause as such.
-        self.checkpoint.view(tensor).map_err(|source| Error::Io(std::io::Error::other(source)))
-    }
+/// As an I/O error: of candle's wrappers the only one that keeps the cause as such.
+fn unreadable(source: crate::Error) -> Error {
+    Error::Io(std::io::Error::other(source))
 }
 
 /// Stored elements of a tensor, or some of them, in the dtype asked for.

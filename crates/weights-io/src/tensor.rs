@@ -79,6 +79,23 @@ impl TensorInfo {
         })
     }
 
+    /// The elements in row-major order as tensors of one axis and at most `bytes`; `None` if they do not lie so in the file.
+    pub(crate) fn pieces(&self, bytes: usize) -> Option<impl Iterator<Item = Self>> {
+        let &Storage::Mapped { start } = &self.storage else { return None };
+        let (size, end) = (self.dtype.size(), start + self.extent());
+        let step = bytes.next_multiple_of(size);
+        self.is_contiguous().then(|| {
+            (start..end).step_by(step).map(move |start| Self {
+                name: self.name.clone(),
+                dtype: self.dtype,
+                shape: vec![step.min(end - start) / size],
+                strides: vec![1],
+                shard: self.shard,
+                storage: Storage::Mapped { start },
+            })
+        })
+    }
+
     /// True if both are one and the same stretch of stored bytes: tied parameters.
     #[must_use]
     pub fn shares_storage_with(&self, other: &Self) -> bool {

@@ -1,168 +1,56 @@
-//! Every format and construct of `fixtures/formats`, against the values that torch reads from the same files.
+//! Formats and constructs of `fixtures/formats` and `fixtures/hostile`, through a map and through single reads.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a panic is how a test fails
 
-use std::borrow::Cow;
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+mod conformance;
 
-use serde_json::Value;
-use weights_io::{Checkpoint, Dtype, PREFERENCE};
+use std::path::Path;
 
-fn formats() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/formats")
-}
+use weights_io::{Access, Checkpoint};
 
-fn expected(folder: &Path) -> Value {
-    serde_json::from_slice(&std::fs::read(folder.join("expected.json")).unwrap()).unwrap()
-}
-
-/// An 8-bit float with the given bits of exponent and mantissa; `finite` for a type without infinities.
-fn float8(bits: u8, exponent_bits: u32, mantissa_bits: u32, finite: bool) -> f64 {
-    let sign = if bits & 0x80 == 0 { 1.0 } else { -1.0 };
-    let exponent = i32::from(bits & 0x7f) >> mantissa_bits;
-    let mantissa = f64::from(bits & ((1 << mantissa_bits) - 1)) / f64::from(1 << mantissa_bits);
-    let bias = (1 << (exponent_bits - 1)) - 1;
-    let top = (1 << exponent_bits) - 1;
-    match (exponent, finite) {
-        (0, _) => sign * mantissa * 2f64.powi(1 - bias),
-        (e, true) if e == top && bits & 0x7f == 0x7f => f64::NAN,
-        (e, false) if e == top => {
-            if mantissa == 0.0 {
-                sign * f64::INFINITY
-            } else {
-                f64::NAN
-            }
-        }
-        (e, _) => sign * (1.0 + mantissa) * 2f64.powi(e - bias),
-    }
-}
-
-/// The elements as text, in the same notation for both sides: i64 stays exact.
-fn decode(dtype: Dtype, bytes: &[u8]) -> Vec<String> {
-    let number = |value: f64| if value.is_nan() { "NaN".into() } else { format!("{value:?}") };
-    bytes
-        .chunks_exact(dtype.size())
-        .map(|element| match dtype {
-            Dtype::F64 => number(f64::from_le_bytes(element.try_into().unwrap())),
-            Dtype::F32 => number(f32::from_le_bytes(element.try_into().unwrap()).into()),
-            Dtype::F16 => number(half::f16::from_le_bytes(element.try_into().unwrap()).into()),
-            Dtype::Bf16 => number(half::bf16::from_le_bytes(element.try_into().unwrap()).into()),
-            Dtype::F8E4M3 => number(float8(element[0], 4, 3, true)),
-            Dtype::F8E5M2 => number(float8(element[0], 5, 2, false)),
-            Dtype::I64 => i64::from_le_bytes(element.try_into().unwrap()).to_string(),
-            Dtype::I32 => i32::from_le_bytes(element.try_into().unwrap()).to_string(),
-            Dtype::I16 => i16::from_le_bytes(element.try_into().unwrap()).to_string(),
-            Dtype::I8 => element[0].cast_signed().to_string(),
-            Dtype::U8 | Dtype::Bool => element[0].to_string(),
-        })
-        .collect()
-}
-
-fn expected_text(value: &Value, dtype: Dtype) -> String {
-    let float = !matches!(dtype, Dtype::I64 | Dtype::I32 | Dtype::I16 | Dtype::I8 | Dtype::U8 | Dtype::Bool);
-    match value {
-        Value::String(text) if text == "NaN" => "NaN".into(),
-        Value::String(text) if text == "Infinity" => "inf".into(),
-        Value::String(text) if text == "-Infinity" => "-inf".into(),
-        Value::String(text) => text.clone(),
-        Value::Number(number) if float => format!("{:?}", number.as_f64().unwrap()),
-        other => other.to_string(),
-    }
-}
-
-fn check(opened: &Path, expected: &Value) {
-    let checkpoint =
-        Checkpoint::open(opened).unwrap_or_else(|error| panic!("{}: {error:?}", opened.display()));
-    let wanted = expected["tensors"].as_array().unwrap();
-    let names: BTreeSet<&str> = checkpoint.tensors().iter().map(|tensor| tensor.name.as_str()).collect();
-    let wanted_names: BTreeSet<&str> = wanted.iter().map(|tensor| tensor["name"].as_str().unwrap()).collect();
-    assert_eq!(names, wanted_names, "{}", opened.display());
-    for tensor in wanted {
-        let name = tensor["name"].as_str().unwrap();
-        let info = checkpoint.get(name).unwrap();
-        let shape: Vec<usize> = serde_json::from_value(tensor["shape"].clone()).unwrap();
-        assert_eq!((info.dtype.name(), &info.shape), (tensor["dtype"].as_str().unwrap(), &shape), "{name}");
-        let view = checkpoint.view(info).unwrap();
-        assert_eq!(view.bytes.len(), info.extent(), "{name}");
-        let deflated = opened.iter().any(|part| part == "torch_zip_deflated");
-        assert_eq!(matches!(view.bytes, Cow::Borrowed(_)), !deflated, "{name} of {}", opened.display());
-        let values: Vec<String> = tensor["values"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|value| expected_text(value, info.dtype))
-            .collect();
-        assert_eq!(decode(info.dtype, &view.to_contiguous()), values, "{name} of {}", opened.display());
-    }
-    let refused: BTreeSet<&str> = checkpoint.unsupported().iter().map(|entry| entry.name.as_str()).collect();
-    let listed = |key: &str| expected[key].as_array().cloned().unwrap_or_default();
-    let entries: Vec<Value> = [listed("unsupported"), listed("not_tensors")].concat();
-    let wanted_refused: BTreeSet<&str> =
-        entries.iter().map(|entry| entry["name"].as_str().or(entry.as_str()).unwrap()).collect();
-    assert_eq!(refused, wanted_refused, "{}", opened.display());
-    assert!(checkpoint.unsupported().iter().all(|entry| !entry.reason.is_empty()));
+#[test]
+fn every_format_reads_through_a_map_as_torch_reads_it() {
+    conformance::formats(&|path| Checkpoint::open(path), true);
 }
 
 #[test]
-fn every_format_reads_as_torch_reads_it() {
-    let mut cases = 0;
-    for folder in std::fs::read_dir(formats()).unwrap() {
-        let folder = folder.unwrap().path();
-        let expected = expected(&folder);
-        if expected.get("error_kind").is_some() {
-            let error = Checkpoint::open(&folder).unwrap_err().to_string();
-            for mention in expected["mentions"].as_array().unwrap() {
-                assert!(error.contains(mention.as_str().unwrap()), "{}: {error}", folder.display());
-            }
-        } else if let Some(took) = expected["took"].as_str() {
-            check(&folder, &expected);
-            let checkpoint = Checkpoint::open(&folder).unwrap();
-            assert_eq!(checkpoint.took(), folder.join(took));
-            check(&folder.join(took), &expected); // the file or index itself, given by its path
-            // The fixture lists every other file; shards of the chosen index are no rivals to it.
-            let others =
-                expected["also_present"].as_array().unwrap().iter().map(|name| name.as_str().unwrap());
-            let rivals: BTreeSet<PathBuf> =
-                others.filter(|name| PREFERENCE.contains(name)).map(|name| folder.join(name)).collect();
-            assert_eq!(checkpoint.also_present().iter().cloned().collect::<BTreeSet<_>>(), rivals);
-        } else {
-            for file in std::fs::read_dir(&folder).unwrap() {
-                let file = file.unwrap().path();
-                if file.extension().is_some_and(|extension| extension != "json") {
-                    check(&file, &expected);
-                }
-            }
-        }
-        cases += 1;
-    }
-    assert!(cases > 40, "only {cases} cases found");
+fn every_format_reads_range_by_range_as_torch_reads_it() {
+    conformance::formats(&|path| Checkpoint::open_with(path, Access::Read), false);
+}
+
+#[test]
+fn every_hostile_file_is_refused_range_by_range_in_the_same_words() {
+    conformance::hostile(&|path| Checkpoint::open_with(path, Access::Read), &Path::to_path_buf);
 }
 
 #[test]
 fn tied_tensors_are_recognised_by_their_storage() {
     for case in ["torch_zip_tied", "torch_legacy_tied"] {
-        let checkpoint = Checkpoint::open(formats().join(case)).unwrap();
-        let embedding = checkpoint.get("embed.weight").unwrap();
-        let shared = |name| checkpoint.get(name).unwrap().shares_storage_with(embedding);
-        assert!(shared("lm_head.weight"), "{case}");
-        assert!(
-            !shared("rows") && !shared("flat"),
-            "{case}: views of other shapes are parameters of their own"
-        );
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/formats").join(case);
+        for access in [Access::Map, Access::Read] {
+            let checkpoint = Checkpoint::open_with(&folder, access).unwrap();
+            let embedding = checkpoint.get("embed.weight").unwrap();
+            let shared = |name| checkpoint.get(name).unwrap().shares_storage_with(embedding);
+            assert!(shared("lm_head.weight"), "{case}");
+            assert!(
+                !shared("rows") && !shared("flat"),
+                "{case}: views of other shapes are parameters of their own"
+            );
+        }
     }
 }
 
 #[test]
-fn slices_of_the_first_axis_tile_the_tensor() {
-    let checkpoint = Checkpoint::open(formats().join("safetensors_single")).unwrap();
-    let tensor = checkpoint.tensors().iter().find(|tensor| tensor.shape.len() == 3).unwrap();
-    let whole = checkpoint.view(tensor).unwrap().to_contiguous().into_owned();
-    let mut joined = Vec::new();
-    for index in 0..tensor.shape[0] {
-        let slice = tensor.slice(index).unwrap();
-        assert_eq!(slice.name, format!("{}[{index}]", tensor.name));
-        joined.extend_from_slice(&checkpoint.view(&slice).unwrap().to_contiguous());
-    }
-    assert_eq!(joined, whole);
-    assert_eq!(tensor.slice(tensor.shape[0]), None);
+fn a_file_that_changes_between_reads_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/formats/safetensors_single");
+    let path = folder.path().join("model.safetensors");
+    std::fs::copy(source.join("model.safetensors"), &path).unwrap();
+    let checkpoint = Checkpoint::open_with(folder.path(), Access::Read).unwrap();
+    let tensor = &checkpoint.tensors()[0];
+    assert!(checkpoint.view(tensor).is_ok());
+    let file = std::fs::File::options().append(true).open(&path).unwrap();
+    file.set_len(file.metadata().unwrap().len() + 1).unwrap();
+    let error = checkpoint.view(tensor).unwrap_err();
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert!(cause.contains("changed"), "{error}: {cause}");
 }
