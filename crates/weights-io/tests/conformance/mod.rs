@@ -183,8 +183,8 @@ pub(crate) fn hostile(open: Open<'_>, called: &dyn Fn(&Path) -> PathBuf) {
 fn outcome(opened: Result<Checkpoint, Error>) -> String {
     let message = |error: &Error| {
         let causes = std::iter::successors(error.source(), |&cause| cause.source());
-        let causes: String = causes.map(|cause| format!(": {cause}")).collect();
-        format!("{error}{causes}; {}", error.hint())
+        let texts = std::iter::once(error.to_string()).chain(causes.map(ToString::to_string));
+        format!("{}; {}", texts.collect::<Vec<_>>().join(": "), error.hint())
     };
     let checkpoint = match opened {
         Ok(checkpoint) => checkpoint,
