@@ -48,6 +48,7 @@ mod attention;
 mod block;
 mod config;
 mod device;
+mod embedding;
 mod error;
 mod family;
 mod hook;

@@ -8,6 +8,7 @@ use crate::Error;
 use crate::architecture::Architecture;
 use crate::block::Block;
 use crate::config::Config;
+use crate::embedding::Rows;
 use crate::norm::Norm;
 use crate::pack::Pack;
 use crate::weights::{NormWeights, OuterWeights, Request, Source};
@@ -127,37 +128,55 @@ impl<'a> Model<'a> {
         Error::compute(format!("{place} of {}", self.checkpoint.path().display()), source)
     }
 
-    /// The embeddings of a pack as they enter block 0, `[tokens, hidden]`. Only the rows that occur are read.
+    /// The rows of the embedding matrices that these tokens need, in samples of at most `longest`; no other is read.
+    pub(crate) fn load_embeddings(
+        &self,
+        tokens: impl Iterator<Item = u32>,
+        longest: usize,
+        dtype: DType,
+        device: &Device,
+    ) -> Result<Embeddings, Error> {
+        let family = &self.architecture.family;
+        let backend = CandleBackend::new(self.checkpoint);
+        let name = |name: &str| format!("{}{name}.weight", self.prefix);
+        let load = || {
+            let tokens = Rows::load(backend, &name(&family.names.embedding), tokens, dtype, device)?;
+            let offset = family.embedding.position_offset;
+            let positions = (offset..offset + longest).map(|position| position as u32);
+            let positions = match family.names.positions.as_str() {
+                "" => None,
+                matrix => Some(Rows::load(backend, &name(matrix), positions, dtype, device)?),
+            };
+            Ok(Embeddings { tokens, positions })
+        };
+        load().map_err(|source| self.failed("the embedding", source))
+    }
+
+    /// The embeddings of a pack as they enter block 0, `[tokens, hidden]`.
     pub(crate) fn embed(
         &self,
         tokens: &[u32],
         pack: &Pack,
+        embeddings: &Embeddings,
         outer: &Outer,
-        dtype: DType,
-        device: &Device,
     ) -> Result<Tensor, Error> {
         let architecture = &self.architecture;
-        let names = &architecture.family.names;
-        let backend = CandleBackend::new(self.checkpoint);
-        let rows = |name: &str, rows: &[u32]| {
-            backend.rows(&format!("{}{name}.weight", self.prefix), rows, dtype, device)
-        };
         let embed = || {
-            let mut x = rows(&names.embedding, tokens)?;
+            let mut x = embeddings.tokens.pick(tokens)?;
             if let Some(project_in) = &outer.project_in {
                 x = x.matmul(project_in)?;
             }
             if architecture.embedding_scale != 1.0 {
                 x = (x * architecture.embedding_scale)?;
             }
-            if !names.positions.is_empty() {
+            if let Some(rows) = &embeddings.positions {
                 let offset = architecture.family.embedding.position_offset;
                 let positions: Vec<u32> = pack
                     .lengths
                     .iter()
                     .flat_map(|length| (offset..offset + length).map(|position| position as u32))
                     .collect();
-                x = (x + rows(&names.positions, &positions)?)?;
+                x = (x + rows.pick(&positions)?)?;
             }
             match &outer.embedding_norm {
                 Some(norm) => norm.apply(&x),
@@ -175,6 +194,13 @@ impl<'a> Model<'a> {
         };
         finish().map_err(|source| self.failed("the final norm", source))
     }
+}
+
+/// Rows of the embedding matrices, loaded.
+#[derive(Debug)]
+pub(crate) struct Embeddings {
+    tokens: Rows,
+    positions: Option<Rows>,
 }
 
 /// What stands outside the blocks, loaded.

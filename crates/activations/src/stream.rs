@@ -1,11 +1,13 @@
 //! Layer by layer: all samples go through a block before the next block's weights are touched.
 
+use std::collections::HashSet;
+
 use candle_core::{DType, Device, Tensor};
 
 use crate::Error;
 use crate::block::{Block, Emit};
 use crate::hook::{Batch, BatchSample, Hook, HookPoint};
-use crate::model::{Model, Outer};
+use crate::model::{Embeddings, Model, Outer};
 use crate::pack::Pack;
 
 /// How a [`Stream`] computes.
@@ -72,7 +74,8 @@ impl<'a> Stream<'a> {
             }
         }
         let batches = batches(samples, &options);
-        let windows = windows(models, batches, &options)?;
+        let occurring = samples.iter().flatten().collect::<HashSet<_>>().len();
+        let windows = windows(models, batches, occurring, &options)?;
         Ok(Self { models, samples, options, windows })
     }
 
@@ -99,8 +102,12 @@ impl<'a> Stream<'a> {
             self.models.iter().map(|model| model.load_outer(dtype, device)).collect::<Result<_, _>>()?;
         let may_share = !self.replaced(hooks);
         for window in &self.windows {
-            let mut batches: Vec<Running<'_>> =
-                window.iter().map(|samples| self.embed(samples, &outer, hooks)).collect::<Result<_, _>>()?;
+            let embeddings = self.load_embeddings(window)?;
+            let mut batches: Vec<Running<'_>> = window
+                .iter()
+                .map(|samples| self.embed(samples, &embeddings, &outer, hooks))
+                .collect::<Result<_, _>>()?;
+            drop(embeddings);
             let mut leaders: Vec<usize> = (0..self.models.len()).collect();
             if may_share {
                 leaders = same_states(&batches, leaders)
@@ -135,21 +142,36 @@ impl<'a> Stream<'a> {
         Ok(())
     }
 
+    /// What the batches of a window need of each model's embedding.
+    fn load_embeddings(&self, window: &[Vec<BatchSample>]) -> Result<Vec<Embeddings>, Error> {
+        let (dtype, device) = (self.options.dtype, &self.options.device);
+        let longest = window.iter().flatten().map(|sample| sample.length).max().unwrap_or(0);
+        let load = |model: &Model<'_>| {
+            let tokens = window.iter().flat_map(|batch| self.tokens(batch));
+            model.load_embeddings(tokens, longest, dtype, device)
+        };
+        self.models.iter().map(load).collect()
+    }
+
+    fn tokens(&self, batch: &[BatchSample]) -> impl Iterator<Item = u32> {
+        batch.iter().flat_map(|sample| &self.samples[sample.index]).copied()
+    }
+
     fn embed<'s>(
         &self,
         samples: &'s [BatchSample],
+        embeddings: &[Embeddings],
         outer: &[Outer],
         hooks: &mut [&mut dyn Hook],
     ) -> Result<Running<'s>, Error> {
-        let (dtype, device) = (self.options.dtype, &self.options.device);
-        let tokens: Vec<u32> =
-            samples.iter().flat_map(|sample| &self.samples[sample.index]).copied().collect();
+        let device = &self.options.device;
+        let tokens: Vec<u32> = self.tokens(samples).collect();
         let lengths: Vec<usize> = samples.iter().map(|sample| sample.length).collect();
         let mut running = Running { samples, packs: Vec::new(), states: Vec::new() };
-        for (index, (model, outer)) in self.models.iter().zip(outer).enumerate() {
+        for (index, model) in self.models.iter().enumerate() {
             let pack = Pack::new(lengths.clone(), &model.architecture, device)
                 .map_err(|source| Error::compute("the positions", source))?;
-            let x = model.embed(&tokens, &pack, outer, dtype, device)?;
+            let x = model.embed(&tokens, &pack, &embeddings[index], &outer[index])?;
             running.states.push(emit(HookPoint::Embed, x, &[index], samples, hooks)?);
             running.packs.push(pack);
         }
@@ -310,10 +332,12 @@ fn tokens_of(batch: &[BatchSample]) -> usize {
     batch.last().map_or(0, |sample| sample.start + sample.length)
 }
 
-/// Batches in groups whose hidden states fit beside one block of each model and a batch's intermediate results.
+/// Batches in groups whose hidden states fit beside one block of each model and a batch's intermediate results; before
+/// the first block, beside the embeddings of the `occurring` tokens.
 fn windows(
     models: &[Model<'_>],
     batches: Vec<Vec<BatchSample>>,
+    occurring: usize,
     options: &StreamOptions,
 ) -> Result<Vec<Vec<Vec<BatchSample>>>, Error> {
     let size = options.dtype.size_in_bytes() as u64;
@@ -322,7 +346,7 @@ fn windows(
     let mut a_token = 0;
     for model in models {
         let architecture = &model.architecture;
-        let mut largest = 0;
+        let mut largest = (occurring * architecture.embedding_width) as u64 * size;
         for index in 0..model.blocks() {
             // A block is copied once more while its projections are joined.
             let elements: usize = model.block_tensors(index)?.iter().map(|(_, elements)| elements).sum();

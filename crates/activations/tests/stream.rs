@@ -2,15 +2,19 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a panic is how a test fails
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use activations::{
     Batch, Differences, Error, Hook, HookError, HookPoint, Model, Norms, Stream, StreamOptions,
     is_hidden_state,
 };
 use candle_core::{DType, Tensor};
-use weights_io::Checkpoint;
+use weights_io::{Access, Checkpoint, Files, LocalFiles, Source, Version};
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/activations")
@@ -325,4 +329,65 @@ fn a_replacement_of_another_shape_is_refused_where_it_is_made() {
     let error = stream.run(&mut [&mut Halve]).expect_err("half of the rows are missing");
     let Error::Hook { at: HookPoint::MlpOut(1), source } = error else { panic!("{error}") };
     assert!(source.to_string().contains("another shape"), "{source}");
+}
+
+/// Files of a folder, with the number of bytes read.
+#[derive(Debug)]
+struct Counted {
+    files: LocalFiles,
+    bytes: Arc<AtomicUsize>,
+}
+
+#[derive(Debug)]
+struct CountedFile {
+    file: Box<dyn Source>,
+    bytes: Arc<AtomicUsize>,
+}
+
+impl Files for Counted {
+    fn path_of(&self, name: &str) -> PathBuf {
+        self.files.path_of(name)
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.files.has(name)
+    }
+
+    fn open(&self, name: &str) -> Result<Box<dyn Source>, weights_io::Error> {
+        Ok(Box::new(CountedFile { file: self.files.open(name)?, bytes: Arc::clone(&self.bytes) }))
+    }
+}
+
+impl Source for CountedFile {
+    fn path(&self) -> &Path {
+        self.file.path()
+    }
+
+    fn len(&self) -> usize {
+        self.file.len()
+    }
+
+    fn version(&self) -> Version {
+        self.file.version()
+    }
+
+    fn read(&self, range: Range<usize>) -> std::io::Result<Cow<'_, [u8]>> {
+        self.bytes.fetch_add(range.len(), Relaxed);
+        self.file.read(range)
+    }
+}
+
+#[test]
+fn as_much_is_read_for_many_batches_as_for_one() {
+    for name in ["pair/a", "families/gpt2"] {
+        let read = |batch_size| {
+            let bytes = Arc::new(AtomicUsize::new(0));
+            let files = LocalFiles::new(fixtures().join(name), Access::Read);
+            let counted = Counted { files, bytes: Arc::clone(&bytes) };
+            let checkpoints = [Checkpoint::open_in(Arc::new(counted), None).unwrap()];
+            norms_of(&checkpoints, &StreamOptions { batch_size, ..StreamOptions::default() }, &mut []);
+            bytes.load(Relaxed)
+        };
+        assert_eq!(read(1), read(usize::MAX), "{name}");
+    }
 }
