@@ -379,15 +379,13 @@ impl Source for CountedFile {
 
 #[test]
 fn as_much_is_read_for_many_batches_as_for_one() {
-    for name in ["pair/a", "families/gpt2"] {
-        let read = |batch_size| {
-            let bytes = Arc::new(AtomicUsize::new(0));
-            let files = LocalFiles::new(fixtures().join(name), Access::Read);
-            let counted = Counted { files, bytes: Arc::clone(&bytes) };
-            let checkpoints = [Checkpoint::open_in(Arc::new(counted), None).unwrap()];
-            norms_of(&checkpoints, &StreamOptions { batch_size, ..StreamOptions::default() }, &mut []);
-            bytes.load(Relaxed)
-        };
-        assert_eq!(read(1), read(usize::MAX), "{name}");
-    }
+    let read = |batch_size| {
+        let bytes = Arc::new(AtomicUsize::new(0));
+        let files = LocalFiles::new(fixtures().join("pair/a"), Access::Read);
+        let counted = Counted { files, bytes: Arc::clone(&bytes) };
+        let checkpoints = [Checkpoint::open_in(Arc::new(counted), None).unwrap()];
+        norms_of(&checkpoints, &StreamOptions { batch_size, ..StreamOptions::default() }, &mut []);
+        bytes.load(Relaxed)
+    };
+    assert_eq!(read(1), read(usize::MAX));
 }
