@@ -6,6 +6,12 @@
 //! checkpoint of hundreds of gigabytes opens in milliseconds, and [`Checkpoint::give_back`] keeps a walk through it
 //! from occupying memory.
 //!
+//! Bytes come through one narrow trait, [`Source`]: a range of a file. [`LocalFiles`] has a memory map behind it or, with
+//! [`Access::Read`], a read of each range; [`Checkpoint::open_in`] takes any other [`Files`], such as those of a server.
+//! Every format is read by ranges: the header or directory in one request or two, where the data of zip entries and of
+//! legacy storages begins in requests that are asked for ahead of their use ([`Source::will_need`]) and merged where that
+//! is cheaper ([`Source::worth_reading_through`]), then each tensor, or slice of one, in one.
+//!
 //! Nothing in a checkpoint is ever run. A pickle is read by a machine that has no callable to call; what is neither a
 //! tensor nor plain data is named in an error or listed as [`UnsupportedTensor`].
 //!
