@@ -56,8 +56,10 @@ impl Source for PositionedFile {
 
 /// Opens a regular file; anything else is refused unopened, so that a FIFO cannot block.
 pub(crate) fn regular(path: &Path) -> Result<(File, Metadata), Error> {
+    use io::ErrorKind::{InvalidFilename, InvalidInput, NotADirectory, NotFound};
     let io = |source: io::Error| match source.kind() {
-        io::ErrorKind::NotFound => Error::NotFound { path: path.into() },
+        // No file can have a name with a NUL in it, one that is too long, or one inside a file.
+        NotFound | NotADirectory | InvalidFilename | InvalidInput => Error::NotFound { path: path.into() },
         _ => Error::Io { path: path.into(), source },
     };
     if !std::fs::metadata(path).map_err(io)?.is_file() {

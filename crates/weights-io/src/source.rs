@@ -35,8 +35,8 @@ pub trait Source: std::fmt::Debug + Send + Sync {
     /// Whatever keeps the bytes from being read; [`io::ErrorKind::UnexpectedEof`] for a range beyond the end.
     fn read(&self, range: Range<usize>) -> io::Result<Cow<'_, [u8]>>;
 
-    /// Advice that a range will be read soon; where bytes take long to arrive, now is the time to ask for them. What
-    /// lies beyond the end counts for nothing.
+    /// Advice that this very range will be read soon; where bytes take long to arrive, now is the time to ask for them.
+    /// What lies beyond the end counts for nothing.
     fn will_need(&self, _range: Range<usize>) {}
 
     /// Advice that a range is not needed any more.

@@ -7,7 +7,7 @@ use std::error::Error as _;
 use std::path::Path;
 
 use serde_json::Value;
-use weights_io::{Checkpoint, Error, Selection, pairs};
+use weights_io::{Access, Checkpoint, Error, Selection, pairs};
 
 fn full_message(error: &Error) -> String {
     let mut text = error.to_string();
@@ -126,14 +126,17 @@ fn calls_outside_the_tensors_are_reported_and_not_made() {
 #[test]
 fn what_is_not_a_file_never_blocks() {
     let folder = tempfile::tempdir().unwrap();
-    let missing = Checkpoint::open(folder.path().join("nowhere")).unwrap_err();
-    assert!(matches!(missing, Error::NotFound { .. }), "{missing:?}");
     std::fs::create_dir(folder.path().join("model.safetensors")).unwrap();
-    let directory = Checkpoint::open(folder.path()).unwrap_err();
-    assert!(matches!(directory, Error::NotARegularFile { .. }), "{directory:?}");
     let fifo = folder.path().join("fifo.safetensors");
-    if std::process::Command::new("mkfifo").arg(&fifo).status().is_ok_and(|status| status.success()) {
-        let refused = Checkpoint::open(&fifo).unwrap_err();
-        assert!(matches!(refused, Error::NotARegularFile { .. }), "{refused:?}");
+    let made = std::process::Command::new("mkfifo").arg(&fifo).status().is_ok_and(|status| status.success());
+    for access in [Access::Map, Access::Read] {
+        let missing = Checkpoint::open_with(folder.path().join("nowhere"), access).unwrap_err();
+        assert!(matches!(missing, Error::NotFound { .. }), "{missing:?}");
+        let directory = Checkpoint::open_with(folder.path(), access).unwrap_err();
+        assert!(matches!(directory, Error::NotARegularFile { .. }), "{directory:?}");
+        if made {
+            let refused = Checkpoint::open_with(&fifo, access).unwrap_err();
+            assert!(matches!(refused, Error::NotARegularFile { .. }), "{refused:?}");
+        }
     }
 }

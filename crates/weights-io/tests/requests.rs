@@ -1,6 +1,8 @@
 //! How much of a file is read, in how many requests: sources across a network pay for both.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a panic is how a test fails
 
+mod conformance;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::{self, Cursor, Write};
@@ -43,7 +45,7 @@ struct MemoryFile {
 
 impl Files for Memory {
     fn path_of(&self, name: &str) -> PathBuf {
-        Path::new("memory").join(name)
+        Path::new("memory").components().chain(Path::new(name).components()).collect()
     }
 
     fn has(&self, name: &str) -> bool {
@@ -97,7 +99,7 @@ fn open(name: &str, bytes: Vec<u8>, gap: usize) -> (Checkpoint, Log, Arc<Mutex<L
     let memory = Memory { files: [(name.to_owned(), bytes.into())].into(), gap, ..Memory::default() };
     let log = Arc::clone(&memory.log);
     let checkpoint = Checkpoint::open_in(Arc::new(memory), None).unwrap();
-    assert_eq!(checkpoint.path(), Path::new("memory/"));
+    assert_eq!(checkpoint.path(), Path::new("memory"));
     let opened = std::mem::take(&mut *log.lock().unwrap());
     (checkpoint, opened, log)
 }
@@ -185,6 +187,25 @@ fn check_views(checkpoint: &Checkpoint, log: &Mutex<Log>, tensors: &[(String, Ve
 }
 
 const HEAD: usize = 64 << 10;
+
+#[test]
+fn every_format_reads_the_same_whatever_is_read_through() {
+    for gap in [1, 64 << 10] {
+        let open = |path: &Path| {
+            let folder = if path.is_dir() { path } else { path.parent().unwrap() };
+            let paths = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+            let files = paths.filter(|path| path.is_file()).map(|path| {
+                let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+                (name, std::fs::read(path).unwrap().into())
+            });
+            let memory = Memory { files: files.collect(), gap, ..Memory::default() };
+            let file = if path.is_dir() { None } else { path.file_name().unwrap().to_str() };
+            Checkpoint::open_in(Arc::new(memory), file)
+        };
+        conformance::formats(&open, false);
+        conformance::hostile(&open, &|_| "memory".into());
+    }
+}
 
 #[test]
 fn a_safetensors_header_takes_one_request_or_two() {

@@ -172,6 +172,9 @@ pub(crate) fn hostile(open: Open<'_>, called: &dyn Fn(&Path) -> PathBuf) {
     let mut cases = 0;
     for (folder, _) in fixtures("hostile") {
         let through_map = outcome(Checkpoint::open(&folder));
+        if through_map.contains("is not a regular file") {
+            continue; // a folder in a file's place, which only a disk has
+        }
         let through_map = through_map.replace(&*folder.to_string_lossy(), &called(&folder).to_string_lossy());
         assert_eq!(outcome(open(&folder)), through_map, "{}", folder.display());
         cases += 1;
