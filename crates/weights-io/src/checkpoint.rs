@@ -326,7 +326,7 @@ fn head(file: &dyn Source) -> Range<usize> {
 /// Bytes of the file that hold a tensor.
 fn stored_range(tensor: &TensorInfo) -> Range<usize> {
     match tensor.storage {
-        Storage::Mapped { start } => start..start + tensor.extent(),
+        Storage::Stored { start } => start..start + tensor.extent(),
         Storage::Deflated { compressed_start, compressed_len, .. } => {
             compressed_start..compressed_start + compressed_len
         }

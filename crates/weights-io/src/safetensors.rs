@@ -28,7 +28,7 @@ pub(crate) fn read(file: &dyn Source, head: &[u8], shard: usize) -> Result<Shard
                 strides: row_major(&info.shape),
                 shape: info.shape.clone(),
                 shard,
-                storage: Storage::Mapped { start: data_start + info.data_offsets.0 },
+                storage: Storage::Stored { start: data_start + info.data_offsets.0 },
                 name,
             }),
             (unknown, _) => {

@@ -22,9 +22,9 @@ pub struct TensorInfo {
 /// Where the first element lies.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Storage {
-    /// At a byte offset of the shard's map.
-    Mapped { start: usize },
-    /// In a deflated zip entry: its bytes in the map, and the byte offset once inflated.
+    /// At a byte offset of the shard.
+    Stored { start: usize },
+    /// In a deflated zip entry: its bytes in the shard, and the byte offset once inflated.
     Deflated { compressed_start: usize, compressed_len: usize, start: usize },
 }
 
@@ -67,7 +67,7 @@ impl TensorInfo {
         let skipped = if self.element_count() == 0 { 0 } else { index * self.strides[0] * self.dtype.size() };
         let mut storage = self.storage.clone();
         match &mut storage {
-            Storage::Mapped { start } | Storage::Deflated { start, .. } => *start += skipped,
+            Storage::Stored { start } | Storage::Deflated { start, .. } => *start += skipped,
         }
         Some(Self {
             name: format!("{}[{index}]", self.name),
@@ -81,7 +81,7 @@ impl TensorInfo {
 
     /// The elements in row-major order as tensors of one axis and at most `bytes`; `None` if they do not lie so in the file.
     pub(crate) fn pieces(&self, bytes: usize) -> Option<impl Iterator<Item = Self>> {
-        let &Storage::Mapped { start } = &self.storage else { return None };
+        let &Storage::Stored { start } = &self.storage else { return None };
         let (size, end) = (self.dtype.size(), start + self.extent());
         let step = bytes.next_multiple_of(size);
         self.is_contiguous().then(|| {
@@ -91,7 +91,7 @@ impl TensorInfo {
                 shape: vec![step.min(end - start) / size],
                 strides: vec![1],
                 shard: self.shard,
-                storage: Storage::Mapped { start },
+                storage: Storage::Stored { start },
             })
         })
     }
@@ -148,7 +148,7 @@ pub struct TensorView<'a> {
     pub shape: &'a [usize],
     /// Strides in elements.
     pub strides: &'a [usize],
-    /// The bytes from the first to the last element. Borrowed from the map, but for deflated zip entries.
+    /// The bytes from the first to the last element. Borrowed where the file is mapped, but for deflated zip entries.
     pub bytes: Cow<'a, [u8]>,
 }
 

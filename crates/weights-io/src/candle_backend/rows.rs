@@ -17,7 +17,7 @@ pub(super) fn read(checkpoint: &Checkpoint, matrix: &TensorInfo, rows: &[u32]) -
     let length = columns * matrix.dtype.size();
     let offset = |row: u32| row as usize * row_stride * matrix.dtype.size();
     let mut bytes = vec![0; rows.len() * length];
-    if let (Storage::Mapped { start }, true) = (&matrix.storage, stride == 1 || columns == 1) {
+    if let (Storage::Stored { start }, true) = (&matrix.storage, stride == 1 || columns == 1) {
         let range = |row: u32| start + offset(row)..start + offset(row) + length;
         let file = &*checkpoint.shards()[matrix.shard];
         let mut planned = Planned::new(file, rows.iter().map(|row| range(*row)).collect());

@@ -94,7 +94,7 @@ fn collect(
     }
     // Work happens in storage order; a stable sort keeps tied tensors in the order they were saved.
     contents.tensors.sort_by_key(|tensor| match tensor.storage {
-        Storage::Mapped { start } => (start, 0),
+        Storage::Stored { start } => (start, 0),
         Storage::Deflated { compressed_start, start, .. } => (compressed_start, start),
     });
     Ok(contents)
@@ -143,7 +143,7 @@ fn placed(
     let start = if needed == 0 { 0 } else { base.checked_add(offset).ok_or_else(overflow)? };
 
     let storage = match place(&storage.key) {
-        None if needed == 0 => Storage::Mapped { start: 0 },
+        None if needed == 0 => Storage::Stored { start: 0 },
         None => return Err(misfit(&format!("its storage {} is missing", storage.key.escape_debug()))),
         Some(place) => {
             if start.checked_add(needed).is_none_or(|end| end > place.len()) {
@@ -155,7 +155,7 @@ fn placed(
                 )));
             }
             match place {
-                Place::Stored(range) => Storage::Mapped { start: range.start + start },
+                Place::Stored(range) => Storage::Stored { start: range.start + start },
                 Place::Deflated { compressed, .. } => Storage::Deflated {
                     compressed_start: compressed.start,
                     compressed_len: compressed.len(),
