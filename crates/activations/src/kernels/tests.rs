@@ -14,11 +14,13 @@ fn random(shape: &[usize]) -> Tensor {
     Tensor::randn(0f32, 1.0, shape, &Device::Cpu).unwrap()
 }
 
+fn largest(x: &Tensor) -> f32 {
+    x.abs().unwrap().flatten_all().unwrap().max(0).unwrap().to_scalar().unwrap()
+}
+
 /// Largest difference, relative to the largest entry of what it should be.
 fn difference(found: &Tensor, expected: &Tensor) -> f32 {
     assert_eq!(found.shape(), expected.shape());
-    let largest =
-        |x: &Tensor| x.abs().unwrap().flatten_all().unwrap().max(0).unwrap().to_scalar::<f32>().unwrap();
     largest(&(found - expected).unwrap()) / largest(expected).max(1e-3)
 }
 
@@ -48,7 +50,10 @@ proptest! {
             let activation = Activation::named(name).unwrap();
             let fused = super::activate(&x, activation, gated).unwrap().unwrap();
             let composed = activate_composed(&x, activation, gated).unwrap();
-            prop_assert!(difference(&fused, &composed) < 2e-6, "{name}");
+            prop_assert_eq!(fused.shape(), composed.shape());
+            // Of few elements all may be near zero, where Φ(x) is good to so much of x, not of x·Φ(x).
+            let scale = largest(&composed).max(largest(&x));
+            prop_assert!(largest(&(&fused - &composed).unwrap()) < 2e-6 * scale, "{name}");
         }
     }
 
