@@ -1,11 +1,15 @@
 //! Finds a model: on disk, in the cache, or on the network.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use weights_io::Checkpoint;
+use weights_io::{Checkpoint, Files};
 
+use crate::cache::Snapshot;
+use crate::repository::{Kind, Repository};
+use crate::selection::TOKENIZER;
 use crate::{Error, ModelReference, Observer, Settings, Target};
 
 /// The Hub as one user sees it, and the cache of its files.
@@ -14,10 +18,13 @@ use crate::{Error, ModelReference, Observer, Settings, Target};
 /// same model even if its branch moves on.
 #[derive(Debug)]
 pub struct Hub {
-    #[allow(dead_code)]
-    settings: Settings,
-    #[allow(dead_code)]
-    interrupted: Arc<AtomicBool>,
+    pub(crate) settings: Settings,
+    #[cfg_attr(not(feature = "network"), allow(dead_code))]
+    pub(crate) interrupted: Arc<AtomicBool>,
+    /// The commit of each revision that was resolved.
+    pins: Mutex<HashMap<Repository, String>>,
+    #[cfg(feature = "network")]
+    pub(crate) client: Mutex<Option<Arc<crate::network::Client>>>,
 }
 
 /// What a task needs of a model besides its weights and its configuration.
@@ -41,6 +48,8 @@ pub struct Located {
 pub enum Place {
     /// In a folder, or in one weight file.
     Local(PathBuf),
+    /// Elsewhere, to be read by range requests.
+    Remote(Arc<dyn Files>),
 }
 
 impl Hub {
@@ -48,7 +57,13 @@ impl Hub {
     /// once the flag is set.
     #[must_use]
     pub fn new(settings: Settings, interrupted: Arc<AtomicBool>) -> Self {
-        Self { settings, interrupted }
+        Self {
+            settings,
+            interrupted,
+            pins: Mutex::default(),
+            #[cfg(feature = "network")]
+            client: Mutex::default(),
+        }
     }
 
     /// Finds a model. With `stream`, one that is not on disk is not downloaded, but read from where it is.
@@ -62,14 +77,76 @@ impl Hub {
         stream: bool,
         observer: &dyn Observer,
     ) -> Result<Located, Error> {
-        let _ = (wanted, stream, observer);
         match reference.target() {
             Target::Path(path) => Ok(Located { place: Place::Local(path.into()), commit: None }),
-            Target::Hub { .. } => Err(Error::NotBuilt { reference: reference.to_text(), feature: "network" }),
+            Target::Hub { id, revision } => {
+                let repository = Repository::new(Kind::Model, id, revision);
+                let located = self.model(&repository, wanted, stream, observer, reference)?;
+                if let Some(commit) = &located.commit {
+                    self.pin(repository, commit);
+                }
+                Ok(located)
+            }
             Target::Url(_) => {
                 Err(Error::NotBuilt { reference: reference.to_text(), feature: "object-store" })
             }
         }
+    }
+
+    fn model(
+        &self,
+        repository: &Repository,
+        wanted: Wanted,
+        stream: bool,
+        observer: &dyn Observer,
+        reference: &ModelReference,
+    ) -> Result<Located, Error> {
+        let mut repository = self.pinned(repository);
+        let mut missing = "its weights";
+        if let Some(snapshot) = Snapshot::of(&self.settings.cache, &repository)
+            && snapshot.has_weights()
+        {
+            let small = snapshot.missing(wanted);
+            // No model was ever unreadable without its configuration; the network is asked for it all the same.
+            if small.is_empty() || self.settings.offline && !small.contains(&TOKENIZER) {
+                return Ok(Located { place: Place::Local(snapshot.folder), commit: Some(snapshot.commit) });
+            }
+            missing = "its tokenizer.json";
+            repository = repository.at(&snapshot.commit);
+        }
+        if self.settings.offline {
+            return Err(Error::Offline {
+                reference: reference.to_text(),
+                missing: missing.into(),
+                cache: self.settings.cache.clone(),
+            });
+        }
+        #[cfg(feature = "network")]
+        return self.model_from_network(&repository, wanted, stream, observer);
+        #[cfg(not(feature = "network"))]
+        {
+            let _ = (stream, observer);
+            Err(Error::NotBuilt { reference: reference.to_text(), feature: "network" })
+        }
+    }
+
+    /// The repository at the commit that its revision was resolved to before.
+    pub(crate) fn pinned(&self, repository: &Repository) -> Repository {
+        let pins = self.pins.lock().unwrap_or_else(PoisonError::into_inner);
+        pins.get(repository).map_or_else(|| repository.clone(), |commit| repository.at(commit))
+    }
+
+    /// From now on this revision is this commit.
+    pub(crate) fn pin(&self, repository: Repository, commit: &str) {
+        let mut pins = self.pins.lock().unwrap_or_else(PoisonError::into_inner);
+        pins.insert(repository, commit.into());
+    }
+}
+
+/// With the settings of the environment.
+impl Default for Hub {
+    fn default() -> Self {
+        Self::new(Settings::from_environment(|name| std::env::var_os(name)), Arc::default())
     }
 }
 
@@ -81,6 +158,7 @@ impl Located {
     pub fn open(&self) -> Result<Checkpoint, weights_io::Error> {
         match &self.place {
             Place::Local(path) => Checkpoint::open(path),
+            Place::Remote(files) => Checkpoint::open_in(Arc::clone(files), None),
         }
     }
 }

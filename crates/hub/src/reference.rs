@@ -95,6 +95,12 @@ impl fmt::Display for ModelReference {
     }
 }
 
+impl From<&Self> for ModelReference {
+    fn from(other: &Self) -> Self {
+        other.clone()
+    }
+}
+
 impl From<&str> for ModelReference {
     fn from(text: &str) -> Self {
         Self(text.into())

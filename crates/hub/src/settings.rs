@@ -17,13 +17,19 @@ pub struct Settings {
     pub offline: bool,
     /// How long a connection may stay silent before it counts as lost.
     pub timeout: Duration,
+    /// Pause before a request that failed is repeated; doubled each time that it fails again.
+    pub pause: Duration,
+    /// Certificates of authorities to trust in place of the usual ones, in PEM.
+    pub certificates: Option<PathBuf>,
+    /// Bytes that a stream may hold which were asked for ahead of their use.
+    pub read_ahead: usize,
 }
 
 impl Settings {
     /// Reads the environment as `huggingface_hub` does: `HF_HUB_CACHE`, or `hub` in `HF_HOME`, for the cache;
     /// `HF_ENDPOINT`; `HF_TOKEN`, or the token file that `hf auth login` leaves (`HF_TOKEN_PATH`, or `token` in
     /// `HF_HOME`), unless `HF_HUB_DISABLE_IMPLICIT_TOKEN` is set; `HF_HUB_OFFLINE`; `HF_HUB_DOWNLOAD_TIMEOUT` in
-    /// seconds. A variable that is empty counts as not set.
+    /// seconds; `REQUESTS_CA_BUNDLE`, `CURL_CA_BUNDLE` or `SSL_CERT_FILE`. A variable that is empty counts as not set.
     #[must_use]
     pub fn from_environment(variable: impl Fn(&str) -> Option<OsString>) -> Self {
         let get = |name: &str| variable(name).filter(|value| !value.is_empty());
@@ -57,6 +63,11 @@ impl Settings {
             token: token.filter(|token| !token.is_empty()),
             offline: is_set("HF_HUB_OFFLINE") || is_set("TRANSFORMERS_OFFLINE"),
             timeout: Duration::from_secs(seconds.unwrap_or(10).max(1)),
+            pause: Duration::from_millis(300),
+            certificates: ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"]
+                .into_iter()
+                .find_map(path),
+            read_ahead: 512 << 20,
         }
     }
 }
@@ -64,7 +75,7 @@ impl Settings {
 // Without the token, so that no message shows it.
 impl std::fmt::Debug for Settings {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { cache, endpoint, token, offline, timeout } = self;
+        let Self { cache, endpoint, token, offline, timeout, pause, certificates, read_ahead } = self;
         formatter
             .debug_struct("Settings")
             .field("cache", cache)
@@ -72,6 +83,9 @@ impl std::fmt::Debug for Settings {
             .field("token", &token.as_ref().map(|_| "…"))
             .field("offline", offline)
             .field("timeout", timeout)
+            .field("pause", pause)
+            .field("certificates", certificates)
+            .field("read_ahead", read_ahead)
             .finish()
     }
 }

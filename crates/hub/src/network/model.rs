@@ -1,0 +1,74 @@
+//! Gets a model from the Hub.
+
+use std::sync::{Arc, PoisonError};
+
+use super::{Client, Listing, download};
+use crate::cache::Snapshot;
+use crate::repository::Repository;
+use crate::selection::{is_index, shards, small_files, weights};
+use crate::{Error, Hub, Located, Observer, Place, Wanted};
+
+impl Hub {
+    /// The client, which is made when it is first needed.
+    pub(crate) fn client(&self) -> Result<Arc<Client>, Error> {
+        let mut client = self.client.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = &*client {
+            return Ok(Arc::clone(client));
+        }
+        Ok(Arc::clone(client.insert(Client::new(&self.settings, Arc::clone(&self.interrupted))?)))
+    }
+
+    /// Downloads a model, or says where it can be read from.
+    pub(crate) fn model_from_network(
+        &self,
+        repository: &Repository,
+        wanted: Wanted,
+        _stream: bool,
+        observer: &dyn Observer,
+    ) -> Result<Located, Error> {
+        let (client, cache) = (self.client()?, &self.settings.cache);
+        let listing = Listing::get(&client, repository, observer)?;
+        let commit = Some(listing.commit.clone());
+        let no_weights = || Error::NoWeights { place: repository.to_string() };
+        let choice = weights(|name| listing.has(name)).ok_or_else(no_weights)?;
+        let snapshot = Snapshot::at(cache, repository, &listing.commit);
+        let mut names = vec![choice.to_owned()];
+        if is_index(choice) {
+            download(&client, cache, &listing, &[choice], &OnlyWaiting(observer))?;
+            names.extend(shards_of(&listing, &snapshot, choice)?);
+        }
+        let (present, absent): (Vec<_>, Vec<_>) = small_files(wanted).partition(|name| listing.has(name));
+        let names: Vec<&str> = present.into_iter().chain(names.iter().map(String::as_str)).collect();
+        download(&client, cache, &listing, &names, observer)?;
+        for name in absent {
+            snapshot.note_absent(name)?;
+        }
+        snapshot.name(cache, repository)?;
+        Ok(Located { place: Place::Local(snapshot.folder), commit })
+    }
+}
+
+/// The weight files that a downloaded index names, each of which the repository must have.
+fn shards_of(listing: &Listing, snapshot: &Snapshot, index: &str) -> Result<Vec<String>, Error> {
+    let path = snapshot.folder.join(index);
+    let bytes = std::fs::read(&path).map_err(|source| Error::Cache { path, source })?;
+    let wrong = |reason: String| Error::Index {
+        repository: listing.repository.to_string(),
+        file: index.into(),
+        reason,
+    };
+    let shards = shards(&bytes).map_err(wrong)?;
+    match shards.iter().find(|shard| !listing.has(shard)) {
+        Some(shard) => Err(wrong(format!("names {shard}, which the repository does not have"))),
+        None => Ok(shards.into_iter().collect()),
+    }
+}
+
+/// Keeps the index, a small file, out of the account.
+struct OnlyWaiting<'a>(&'a dyn Observer);
+
+impl Observer for OnlyWaiting<'_> {
+    fn waiting(&self, why: &str) {
+        self.0.waiting(why);
+    }
+}
