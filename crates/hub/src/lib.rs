@@ -13,6 +13,8 @@ mod reference;
 mod repository;
 mod selection;
 mod settings;
+#[cfg(feature = "network")]
+mod stream;
 
 pub use error::{Cause, Error};
 pub use locate::{Hub, Located, Place, Wanted};

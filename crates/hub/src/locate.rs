@@ -25,6 +25,9 @@ pub struct Hub {
     pins: Mutex<HashMap<Repository, String>>,
     #[cfg(feature = "network")]
     pub(crate) client: Mutex<Option<Arc<crate::network::Client>>>,
+    /// All streams share it, and its budget of memory.
+    #[cfg(feature = "network")]
+    pub(crate) prefetcher: Arc<crate::stream::Prefetcher>,
 }
 
 /// What a task needs of a model besides its weights and its configuration.
@@ -58,6 +61,11 @@ impl Hub {
     #[must_use]
     pub fn new(settings: Settings, interrupted: Arc<AtomicBool>) -> Self {
         Self {
+            #[cfg(feature = "network")]
+            prefetcher: Arc::new(crate::stream::Prefetcher::new(
+                settings.read_ahead,
+                Arc::clone(&interrupted),
+            )),
             settings,
             interrupted,
             pins: Mutex::default(),

@@ -125,6 +125,16 @@ impl Listing {
         if let Some(Some(content)) = self.files.get(name) {
             return Ok(content.clone());
         }
+        self.head(client, name, observer)
+    }
+
+    /// Size and hash of a file as its own headers have them; refused if the file is.
+    pub(crate) fn head(
+        &self,
+        client: &Client,
+        name: &str,
+        observer: &dyn Observer,
+    ) -> Result<Content, Error> {
         let (address, subject) = (self.address(client, name), self.subject(name));
         let stopped = || client.is_interrupted();
         let waiting = |why: &str| observer.waiting(why);

@@ -11,6 +11,7 @@ mod lock;
 mod model;
 mod object;
 mod redirect;
+mod remote;
 mod retry;
 mod store;
 
@@ -18,4 +19,5 @@ pub(crate) use download::download;
 pub(crate) use http::Client;
 pub(crate) use listing::Listing;
 pub(crate) use object::Object;
+pub(crate) use remote::RemoteFiles;
 pub(crate) use retry::Patience;

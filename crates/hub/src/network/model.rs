@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, PoisonError};
 
-use super::{Client, Listing, download};
+use super::{Client, Listing, RemoteFiles, download};
 use crate::cache::Snapshot;
 use crate::repository::Repository;
 use crate::selection::{is_index, shards, small_files, weights};
@@ -23,7 +23,7 @@ impl Hub {
         &self,
         repository: &Repository,
         wanted: Wanted,
-        _stream: bool,
+        stream: bool,
         observer: &dyn Observer,
     ) -> Result<Located, Error> {
         let (client, cache) = (self.client()?, &self.settings.cache);
@@ -31,6 +31,12 @@ impl Hub {
         let commit = Some(listing.commit.clone());
         let no_weights = || Error::NoWeights { place: repository.to_string() };
         let choice = weights(|name| listing.has(name)).ok_or_else(no_weights)?;
+        if stream {
+            // A refusal is best known now, before anything is opened.
+            listing.head(&client, choice, observer)?;
+            let files = RemoteFiles { client, listing, prefetcher: Arc::clone(&self.prefetcher) };
+            return Ok(Located { place: Place::Remote(Arc::new(files)), commit });
+        }
         let snapshot = Snapshot::at(cache, repository, &listing.commit);
         let mut names = vec![choice.to_owned()];
         if is_index(choice) {
