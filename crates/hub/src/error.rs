@@ -219,13 +219,11 @@ impl Error {
             Self::Index { .. } => "the repository is broken: tell its owner, or name another revision".into(),
             Self::NoParquet { .. } => "choose one of those, or download the data and give its path".into(),
             Self::Unreachable { .. } => {
-                "check the path or id and the network (HTTPS_PROXY, HF_ENDPOINT); what has arrived is kept, and the \
-                 same command goes on from there"
-                    .into()
+                "check the path or id, and the network (HTTPS_PROXY, HF_ENDPOINT); a download goes on where it ended".into()
             }
             Self::Status { status: 403, .. } => "check what the token (HF_TOKEN) may read".into(),
             Self::Status { status: 429, .. } => "wait some minutes, or set HF_TOKEN for a higher limit".into(),
-            Self::Status { .. } => "try again later; what has arrived is kept".into(),
+            Self::Status { .. } => "try again later; a download goes on where it ended".into(),
             Self::Answer { .. } => "check HF_ENDPOINT, and that no proxy or login page answers instead".into(),
             Self::Damaged { .. } => "try again; if it stays, the server or a proxy changes files".into(),
             Self::Cache { .. } => "set HF_HOME or HF_HUB_CACHE to a folder that you may write to".into(),

@@ -4,6 +4,7 @@
 //! it: on disk, in the cache that Python's `huggingface_hub` shares, or on the network.
 
 mod cache;
+mod dataset;
 mod error;
 mod locate;
 #[cfg(feature = "network")]
@@ -16,6 +17,7 @@ mod settings;
 #[cfg(feature = "network")]
 mod stream;
 
+pub use dataset::DatasetFiles;
 pub use error::{Cause, Error};
 pub use locate::{Hub, Located, Place, Wanted};
 pub use observer::Observer;

@@ -3,6 +3,7 @@
 //! hf-hub gives ids, the layout of the cache and the addresses of requests. Its own transfers check neither size nor hash,
 //! have no time limits, give up on a lock after five seconds and cannot be interrupted, so transfers are done here.
 
+mod dataset;
 mod download;
 mod hash;
 mod http;

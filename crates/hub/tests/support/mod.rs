@@ -11,21 +11,21 @@ use hub::{Error, Hub, Located, ModelReference, Observer, Place, Settings, Wanted
 use loopback_hub::LoopbackHub;
 
 /// A server and an empty cache.
-pub struct World {
-    pub server: LoopbackHub,
-    pub folder: tempfile::TempDir,
+pub(crate) struct World {
+    pub(crate) server: LoopbackHub,
+    pub(crate) folder: tempfile::TempDir,
 }
 
 impl World {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { server: LoopbackHub::start().unwrap(), folder: tempfile::tempdir().unwrap() }
     }
 
-    pub fn cache(&self) -> PathBuf {
+    pub(crate) fn cache(&self) -> PathBuf {
         self.folder.path().join("hub")
     }
 
-    pub fn settings(&self) -> Settings {
+    pub(crate) fn settings(&self) -> Settings {
         let mut settings = Settings::from_environment(|_| None);
         settings.cache = self.cache();
         settings.endpoint = self.server.endpoint();
@@ -35,45 +35,45 @@ impl World {
         settings
     }
 
-    pub fn hub(&self) -> Hub {
+    pub(crate) fn hub(&self) -> Hub {
         Hub::new(self.settings(), Arc::default())
     }
 
-    pub fn offline(&self) -> Hub {
+    pub(crate) fn offline(&self) -> Hub {
         Hub::new(Settings { offline: true, ..self.settings() }, Arc::default())
     }
 
-    pub fn hub_with_token(&self, token: &str) -> Hub {
+    pub(crate) fn hub_with_token(&self, token: &str) -> Hub {
         Hub::new(Settings { token: Some(token.into()), ..self.settings() }, Arc::default())
     }
 
-    pub fn interruptible(&self) -> (Hub, Arc<AtomicBool>) {
+    pub(crate) fn interruptible(&self) -> (Hub, Arc<AtomicBool>) {
         let flag = Arc::new(AtomicBool::new(false));
         (Hub::new(self.settings(), Arc::clone(&flag)), flag)
     }
 
     /// The folder of a model in the cache.
-    pub fn model(&self, id: &str) -> PathBuf {
+    pub(crate) fn model(&self, id: &str) -> PathBuf {
         self.cache().join(format!("models--{}", id.replace('/', "--")))
     }
 
     /// Paths of requests so far that contain this.
-    pub fn requests(&self, part: &str) -> Vec<loopback_hub::Request> {
+    pub(crate) fn requests(&self, part: &str) -> Vec<loopback_hub::Request> {
         self.server.requests().into_iter().filter(|request| request.path.contains(part)).collect()
     }
 }
 
 /// Downloads a model, weights and configuration only.
-pub fn get(hub: &Hub, reference: &str) -> Result<Located, Error> {
+pub(crate) fn get(hub: &Hub, reference: &str) -> Result<Located, Error> {
     hub.locate(&ModelReference::from(reference), Wanted::default(), false, &())
 }
 
 /// Finds a model to be streamed.
-pub fn stream(hub: &Hub, reference: &str) -> Result<Located, Error> {
+pub(crate) fn stream(hub: &Hub, reference: &str) -> Result<Located, Error> {
     hub.locate(&ModelReference::from(reference), Wanted::default(), true, &())
 }
 
-pub fn local(located: &Located) -> &Path {
+pub(crate) fn local(located: &Located) -> &Path {
     match &located.place {
         Place::Local(path) => path,
         Place::Remote(files) => panic!("{} is not local", files.path_of("").display()),
@@ -81,20 +81,20 @@ pub fn local(located: &Located) -> &Path {
 }
 
 /// The files of a fixture.
-pub fn fixture(name: &str) -> Vec<(String, Vec<u8>)> {
+pub(crate) fn fixture(name: &str) -> Vec<(String, Vec<u8>)> {
     loopback_hub::folder_files(fixture_folder(name)).unwrap()
 }
 
-pub fn fixture_folder(name: &str) -> PathBuf {
+pub(crate) fn fixture_folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures").join(name)
 }
 
-pub fn file(name: &str, bytes: impl Into<Vec<u8>>) -> (String, Vec<u8>) {
+pub(crate) fn file(name: &str, bytes: impl Into<Vec<u8>>) -> (String, Vec<u8>) {
     (name.into(), bytes.into())
 }
 
 /// Bytes that do not repeat.
-pub fn noise(count: usize) -> Vec<u8> {
+pub(crate) fn noise(count: usize) -> Vec<u8> {
     let mut state = 1_u32;
     let next = || {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -105,15 +105,15 @@ pub fn noise(count: usize) -> Vec<u8> {
 
 /// What an observer heard.
 #[derive(Debug, Default)]
-pub struct Ear {
+pub(crate) struct Ear {
     /// Files and bytes of each download.
-    pub downloads: Mutex<Vec<(usize, u64)>>,
+    pub(crate) downloads: Mutex<Vec<(usize, u64)>>,
     /// Bytes that were present when a file was started, the last time.
-    pub present: Mutex<BTreeMap<String, u64>>,
+    pub(crate) present: Mutex<BTreeMap<String, u64>>,
     /// Bytes that came after that.
-    pub received: Mutex<BTreeMap<String, u64>>,
-    pub finished: Mutex<Vec<String>>,
-    pub waiting: Mutex<Vec<String>>,
+    pub(crate) received: Mutex<BTreeMap<String, u64>>,
+    pub(crate) finished: Mutex<Vec<String>>,
+    pub(crate) waiting: Mutex<Vec<String>>,
 }
 
 impl Observer for Ear {
