@@ -1,0 +1,161 @@
+//! The real binary with models and data sets of the Hub.
+#![cfg(feature = "network")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a panic is how a test fails
+
+#[path = "../../cli/tests/support/online.rs"]
+mod online;
+#[path = "../../cli/tests/support/mod.rs"]
+mod support;
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use loopback_hub::Kind;
+use parquet::arrow::ArrowWriter;
+
+use online::{Online, assert_same_tables, csv_files, fixture};
+use support::{fixtures, provenance, stderr};
+
+fn command(online: &Online, arguments: &[&str]) -> Command {
+    let mut command = online.command(assert_cmd::cargo::cargo_bin!("model-diffs"));
+    command.args(["run", "--device", "cpu", "--picture-format", "svg"]).args(arguments);
+    command
+}
+
+/// What was found is the report's to word.
+fn without_findings(message: &str) -> String {
+    let finding = |line| if str::starts_with(line, "  ") { "  (findings)" } else { line };
+    let mut lines: Vec<&str> = message.lines().map(finding).collect();
+    lines.dedup();
+    lines.join("\n")
+}
+
+#[test]
+fn models_of_the_hub_are_compared_as_those_on_disk_and_a_second_run_finds_all_done() {
+    let online = Online::new();
+    let models = ["a", "b"].map(|model| fixture(&format!("activations/pair/{model}")));
+    for (id, files) in ["org/a", "org/b"].into_iter().zip(&models) {
+        online.hub.add_model(id, files.clone());
+    }
+    let run = |outroot: &str, change: &dyn Fn(&mut Command)| {
+        let mut command = command(&online, &["--base", "org/a", "--unlearned", "org/b"]);
+        for text in ["forget", "retain"] {
+            let file = fixtures().join("activations/pair").join(format!("{text}.txt"));
+            command.arg(format!("--{text}-text")).arg(file);
+        }
+        change(command.arg("--outroot").arg(online.outdir(outroot)));
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        online.redacted(&output)
+    };
+    let disk = online.disk(&[("org/a", &models[0]), ("org/b", &models[1])]);
+    run("local", &|command| drop(command.current_dir(&disk)));
+    let local = csv_files(&online.outdir("local"));
+
+    let streamed = || run("streamed", &|command| drop(command.arg("--stream")));
+    streamed();
+    assert_same_tables(&csv_files(&online.outdir("streamed")), &local);
+    assert!(online.cached().is_empty(), "{:?}", online.cached());
+    online.hub.forget_requests();
+    let again = streamed();
+    assert_eq!(again.matches(": unchanged\n").count(), 5, "{again}");
+    let weights = |request: &&loopback_hub::Request| request.path.starts_with("/cdn/");
+    assert_eq!(online.hub.requests().iter().filter(weights).count(), 0);
+    // A branch that has moved on is another model.
+    online.hub.add_model("org/b", models[0].clone());
+    let moved = streamed();
+    assert!(moved.matches(": unchanged\n").count() <= 1, "{moved}");
+    online.hub.add_model("org/b", models[1].clone());
+
+    let message = run("downloaded", &|_| ());
+    insta::assert_snapshot!("downloaded", without_findings(&message));
+    assert_same_tables(&csv_files(&online.outdir("downloaded")), &local);
+}
+
+fn column(name: &str, values: &[String]) -> Vec<u8> {
+    let values: ArrayRef = Arc::new(values.iter().map(Some).collect::<StringArray>());
+    let batch = RecordBatch::try_from_iter([(name, values)]).unwrap();
+    let mut bytes = Vec::new();
+    let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    bytes
+}
+
+/// A data set as its authors uploaded it, and with the copy in Parquet that the Hub makes of each.
+fn add_dataset(online: &Online, id: &str, config: &str, split: &str, rows: Vec<u8>) {
+    online.hub.add_dataset(id, [(format!("{config}/{split}-00000-of-00001.parquet"), rows.clone())]);
+    let copy = [(format!("{config}/{split}/0000.parquet"), rows)];
+    online.hub.add_revision(Kind::Dataset, id, "refs/convert/parquet", copy);
+}
+
+/// The models and data sets of the original experiment, small.
+fn original_experiment() -> Online {
+    let online = Online::new();
+    for (name, model) in [("unfiltered", "a"), ("e2e-strong-filter", "b"), ("unfiltered-cb-lat", "a-bin")] {
+        let files = fixture(&format!("activations/pair/{model}"));
+        online.hub.add_model(&format!("EleutherAI/deep-ignorance-{name}"), files);
+    }
+    let questions: Vec<_> = (0..600).map(|i| format!("Which of these is question {i}?")).collect();
+    add_dataset(&online, "cais/wmdp", "wmdp-bio", "test", column("question", &questions));
+    // Every other line is too short, as headings and empty lines are.
+    let lines = (0..1200).map(|i| {
+        if i % 2 == 0 {
+            String::new()
+        } else {
+            format!(" Line {i} of a text that is long enough that a sample is made of it ")
+        }
+    });
+    let lines: Vec<_> = lines.collect();
+    add_dataset(&online, "Salesforce/wikitext", "wikitext-2-raw-v1", "train", column("text", &lines));
+    online
+}
+
+fn samples(outroot: &Path, split: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(outroot.join(format!("data/{split}.txt"))).unwrap();
+    text.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn without_any_argument_it_is_the_original_experiment() {
+    let online = original_experiment();
+    let run = || {
+        let mut command = online.command(assert_cmd::cargo::cargo_bin!("model-diffs"));
+        command.args(["run", "--picture-format", "svg", "--max-samples", "4", "--max-length", "16"]);
+        command.output().unwrap()
+    };
+    let output = run();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    insta::assert_snapshot!("original_experiment", without_findings(&online.redacted(&output)));
+    let outroot = online.work().join("outputs");
+    let [forget, retain] = ["forget", "retain"].map(|split| samples(&outroot, split));
+    assert_eq!((forget.len(), retain.len()), (500, 500));
+    assert_eq!(forget[499], "Which of these is question 499?");
+    assert_eq!(retain[499].trim(), "Line 999 of a text that is long enough that a sample is made of it");
+    let get = provenance(&outroot.join("activation_norms/activation_norms.parquet"));
+    assert!(get("splits").contains("forget.txt"), "{}", get("splits"));
+    assert_eq!(std::fs::read_dir(outroot.join("param_stats")).unwrap().count(), 2);
+    assert!(outroot.join("report.html").is_file());
+
+    online.hub.forget_requests();
+    let again = run();
+    assert_eq!(again.status.code(), Some(0), "{}", stderr(&again));
+    assert_eq!(online.hub.sent(), 0, "all is in the cache");
+    let message = online.redacted(&again);
+    assert_eq!(message.matches(": unchanged\n").count(), message.matches("\n[").count() + 1, "{message}");
+}
+
+#[test]
+fn a_gated_baseline_is_said_and_texts_are_made_all_the_same() {
+    let online = original_experiment();
+    online.hub.gate("EleutherAI/deep-ignorance-unfiltered");
+    let output = command(&online, &[]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    let message = online.redacted(&output);
+    let gated = "EleutherAI/deep-ignorance-unfiltered is gated: its licence must be accepted first\n\
+                 hint: accept the licence at [endpoint]/EleutherAI/deep-ignorance-unfiltered, then set HF_TOKEN";
+    assert!(message.contains(gated), "{message}");
+    assert_eq!(samples(&online.work().join("outputs"), "forget").len(), 500);
+}
