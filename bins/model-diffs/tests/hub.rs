@@ -39,22 +39,22 @@ fn models_of_the_hub_are_compared_as_those_on_disk_and_a_second_run_finds_all_do
     for (id, files) in ["org/a", "org/b"].into_iter().zip(&models) {
         online.hub.add_model(id, files.clone());
     }
-    let run = |outroot: &str, change: &dyn Fn(&mut Command)| {
+    let run = |outroot: &str, folder: &Path, more: Option<&str>| {
         let mut command = command(&online, &["--base", "org/a", "--unlearned", "org/b"]);
         for text in ["forget", "retain"] {
             let file = fixtures().join("activations/pair").join(format!("{text}.txt"));
             command.arg(format!("--{text}-text")).arg(file);
         }
-        change(command.arg("--outroot").arg(online.outdir(outroot)));
+        command.args(more).current_dir(folder).arg("--outroot").arg(online.outdir(outroot));
         let output = command.output().unwrap();
         assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
         online.redacted(&output)
     };
     let disk = online.disk(&[("org/a", &models[0]), ("org/b", &models[1])]);
-    run("local", &|command| drop(command.current_dir(&disk)));
+    run("local", &disk, None);
     let local = csv_files(&online.outdir("local"));
 
-    let streamed = || run("streamed", &|command| drop(command.arg("--stream")));
+    let streamed = || run("streamed", &online.work(), Some("--stream"));
     streamed();
     assert_same_tables(&csv_files(&online.outdir("streamed")), &local);
     assert!(online.cached().is_empty(), "{:?}", online.cached());
@@ -69,7 +69,7 @@ fn models_of_the_hub_are_compared_as_those_on_disk_and_a_second_run_finds_all_do
     assert!(moved.matches(": unchanged\n").count() <= 1, "{moved}");
     online.hub.add_model("org/b", models[1].clone());
 
-    let message = run("downloaded", &|_| ());
+    let message = run("downloaded", &online.work(), None);
     insta::assert_snapshot!("downloaded", without_findings(&message));
     assert_same_tables(&csv_files(&online.outdir("downloaded")), &local);
 }

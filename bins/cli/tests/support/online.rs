@@ -80,9 +80,14 @@ impl Online {
         command
     }
 
-    /// What a tool said, with names in place of what differs from run to run.
+    /// What a tool said, without ports, temporary names, and what systems call the same error.
     pub(crate) fn redacted(&self, output: &Output) -> String {
-        redacted(output, &self.hub.endpoint(), &self.folder)
+        let endpoint = self.hub.endpoint();
+        let delivery = endpoint.replace("127.0.0.1", "localhost");
+        let message = stderr(output).replace(&endpoint, "[endpoint]").replace(&delivery, "[delivery]");
+        let message = message.replace(&*self.folder.path().to_string_lossy(), "[folder]");
+        let cut = |line: &str| line.split(" (os error ").next().unwrap_or(line).to_owned() + "\n";
+        message.lines().map(cut).collect()
     }
 
     /// All files and links in the cache, with what links point at, but for locks and notes.
@@ -130,44 +135,6 @@ impl Online {
         let requests = self.hub.requests();
         requests.into_iter().filter(|request| request.path.starts_with("/cdn/")).collect()
     }
-
-    /// The server is gone, the cache is there.
-    pub(crate) fn without_server(self) -> Offline {
-        let Self { hub, folder } = self;
-        Offline { endpoint: hub.endpoint(), folder }
-    }
-}
-
-/// A cache, and an address where nobody listens.
-pub(crate) struct Offline {
-    endpoint: String,
-    folder: TempDir,
-}
-
-impl Offline {
-    pub(crate) fn outdir(&self, name: &str) -> PathBuf {
-        self.folder.path().join("results").join(name)
-    }
-
-    pub(crate) fn command(&self, binary: &Path) -> Command {
-        let mut command = Command::new(binary);
-        command.env_clear().current_dir(self.folder.path().join("work"));
-        command.env("HF_ENDPOINT", &self.endpoint).env("HF_HOME", self.folder.path().join("home"));
-        command
-    }
-
-    pub(crate) fn redacted(&self, output: &Output) -> String {
-        redacted(output, &self.endpoint, &self.folder)
-    }
-}
-
-/// Without ports, temporary names, and what systems call the same error.
-fn redacted(output: &Output, endpoint: &str, folder: &TempDir) -> String {
-    let delivery = endpoint.replace("127.0.0.1", "localhost");
-    let message = stderr(output).replace(endpoint, "[endpoint]").replace(&delivery, "[delivery]");
-    let message = message.replace(&*folder.path().to_string_lossy(), "[folder]");
-    let cut = |line: &str| line.split(" (os error ").next().unwrap_or(line).to_owned() + "\n";
-    message.lines().map(cut).collect()
 }
 
 fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
