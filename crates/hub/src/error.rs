@@ -45,7 +45,7 @@ pub enum Error {
         endpoint: String,
     },
     /// The cache lacks something, and the network must not be used.
-    #[error("`{reference}` is no path that exists, and {missing} is not in {}", cache.display())]
+    #[error("`{reference}` is no path that exists, and the cache {} lacks {missing}", cache.display())]
     Offline {
         /// What was asked for.
         reference: String,
@@ -53,6 +53,12 @@ pub enum Error {
         missing: String,
         /// The cache.
         cache: PathBuf,
+    },
+    /// After `hf://` stands something else than the id of a repository.
+    #[error("`{reference}` names no repository of the Hub")]
+    NoId {
+        /// What was asked for.
+        reference: String,
     },
     /// This program was built without the feature that could fetch it.
     #[error(
@@ -211,6 +217,7 @@ impl Error {
             }
             Self::Token { .. } => "set HF_TOKEN to a valid token, or run `hf auth login` again".into(),
             Self::Offline { .. } => "unset HF_HUB_OFFLINE, or give the path of a model".into(),
+            Self::NoId { .. } => "write hf://org/name or hf://org/name@revision, for all of a repository".into(),
             Self::NotBuilt { feature, .. } => format!("build it with --features {feature}"),
             Self::NoSuchFile { .. } => "the repository may have changed meanwhile: try again".into(),
             Self::NoWeights { .. } => {

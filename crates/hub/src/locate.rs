@@ -95,6 +95,7 @@ impl Hub {
                 }
                 Ok(located)
             }
+            Target::Url(url) if url.starts_with("hf://") => Err(Error::NoId { reference: url.into() }),
             Target::Url(_) => {
                 Err(Error::NotBuilt { reference: reference.to_text(), feature: "object-store" })
             }
