@@ -18,16 +18,15 @@ use weights_io::{Checkpoint, Source, Version};
 
 /// A safetensors file with one matrix of bytes for each length.
 fn safetensors(lengths: &[usize]) -> Vec<u8> {
-    let mut header = String::new();
     let mut end = 0;
-    for (index, length) in lengths.iter().enumerate() {
+    let entries = lengths.iter().enumerate().map(|(index, length)| {
         let start = end;
         end += length;
-        header += &format!(
-            r#","layers.{index}.weight":{{"dtype":"U8","shape":[1,{length}],"data_offsets":[{start},{end}]}}"#
-        );
-    }
-    let header = format!("{{{}}}", &header[1..]);
+        format!(
+            r#""layers.{index}.weight":{{"dtype":"U8","shape":[1,{length}],"data_offsets":[{start},{end}]}}"#
+        )
+    });
+    let header = format!("{{{}}}", entries.collect::<Vec<_>>().join(","));
     [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &noise(end)].concat()
 }
 
@@ -229,8 +228,8 @@ fn an_interruption_ends_a_read_at_once() {
 
 #[test]
 fn memory_is_bounded_however_much_is_announced() {
-    let world = World::new();
     const LENGTH: usize = 64 << 20;
+    let world = World::new();
     world
         .server
         .add_model("org/vast", [("model.safetensors".to_owned(), Content::with_zeros(vec![1], LENGTH))]);

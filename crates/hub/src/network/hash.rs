@@ -1,5 +1,7 @@
 //! Checks a file against the hash that the Hub gives as its tag.
 
+use std::fmt::Write;
+
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
@@ -36,7 +38,12 @@ impl Hash {
 
     /// Name and value, where there is one.
     pub(crate) fn finish(self) -> Option<(&'static str, String)> {
-        let hexadecimal = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hexadecimal = |bytes: &[u8]| {
+            bytes.iter().fold(String::new(), |mut text, byte| {
+                let _ = write!(text, "{byte:02x}"); // a string takes everything
+                text
+            })
+        };
         match self {
             Self::Sha256(hash) => Some(("its SHA-256", hexadecimal(&hash.finalize()))),
             Self::Git(hash) => Some(("its git hash", hexadecimal(&hash.finalize()))),

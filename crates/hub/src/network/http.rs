@@ -9,7 +9,7 @@ use hf_hub::api::sync::{Api, ApiBuilder};
 use ureq::config::AutoHeaderValue;
 use ureq::http::{HeaderMap, Request, Response, StatusCode, Uri, header};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
-use ureq::{Agent, Body};
+use ureq::{Agent, Body, Timeout};
 
 use super::retry::Failure;
 use crate::repository::Repository;
@@ -129,6 +129,7 @@ impl Client {
         let is_final = match &error {
             ureq::Error::HostNotFound | ureq::Error::ConnectionFailed => never_answered,
             ureq::Error::Io(error) => never_answered && error.kind() == std::io::ErrorKind::ConnectionRefused,
+            ureq::Error::Timeout(Timeout::Resolve | Timeout::Connect) => never_answered,
             ureq::Error::Timeout(_) | ureq::Error::Protocol(_) => false,
             _ => true, // certificates, malformed addresses
         };

@@ -130,15 +130,12 @@ impl Prefetcher {
         }
         let piece = self.shared.limits.piece;
         let last = state.spans.values_mut().rev().find(|span| span.file == file);
-        match last.filter(|span| span.can_grow_to(&range, piece)) {
-            Some(span) => {
-                span.range.end = range.end;
-                span.parts.push(range);
-            }
-            None => {
-                state.add(file, object, range);
-                self.begin_workers(&mut state);
-            }
+        if let Some(span) = last.filter(|span| span.can_grow_to(&range, piece)) {
+            span.range.end = range.end;
+            span.parts.push(range);
+        } else {
+            state.add(file, object, range);
+            self.begin_workers(&mut state);
         }
         self.shared.work.notify_all();
     }
