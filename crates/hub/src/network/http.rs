@@ -1,6 +1,6 @@
 //! One client for all requests: addresses, the token, time limits, interruption, and what statuses mean.
 
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -128,7 +128,7 @@ impl Client {
         let never_answered = !self.answered.load(Ordering::Relaxed);
         let is_final = match &error {
             ureq::Error::HostNotFound | ureq::Error::ConnectionFailed => never_answered,
-            ureq::Error::Io(error) => never_answered && error.kind() == std::io::ErrorKind::ConnectionRefused,
+            ureq::Error::Io(error) => never_answered && !is_loss(error.kind()),
             ureq::Error::Timeout(Timeout::Resolve | Timeout::Connect) => never_answered,
             ureq::Error::Timeout(_) | ureq::Error::Protocol(_) => false,
             _ => true, // certificates, malformed addresses
@@ -213,6 +213,12 @@ fn authorities(settings: &Settings) -> Result<RootCerts, Error> {
         return Err(unusable(std::io::Error::other("it has no certificates")));
     }
     Ok(certificates.into())
+}
+
+/// Whether a connection was there and was lost. (A name that cannot be looked up has no kind of its own.)
+fn is_loss(kind: ErrorKind) -> bool {
+    use ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, TimedOut, UnexpectedEof};
+    matches!(kind, ConnectionReset | ConnectionAborted | BrokenPipe | UnexpectedEof | TimedOut)
 }
 
 /// Statuses that may be others the next time.
