@@ -66,21 +66,31 @@ pub(crate) fn provenance(file: &Path) -> impl Fn(&str) -> String + use<> {
     }
 }
 
-/// A safetensors file of f32 tensors that occupies no disk: all zeros.
-pub(crate) fn sparse_model(path: &Path, tensors: &[(String, Vec<usize>)]) {
+/// The beginning of a safetensors file of f32 tensors.
+pub(crate) fn safetensors_head(tensors: &[(String, Vec<usize>)]) -> Vec<u8> {
     let mut end = 0;
     let mut entries = Vec::new();
     for (name, shape) in tensors {
         let start = end;
-        end += shape.iter().product::<usize>() * 4;
+        end += bytes(shape);
         entries
             .push(format!(r#""{name}":{{"dtype":"F32","shape":{shape:?},"data_offsets":[{start},{end}]}}"#));
     }
     let header = format!("{{{}}}", entries.join(","));
+    [&(header.len() as u64).to_le_bytes(), header.as_bytes()].concat()
+}
+
+fn bytes(shape: &[usize]) -> usize {
+    shape.iter().product::<usize>() * 4
+}
+
+/// A safetensors file of f32 tensors that occupies no disk: all zeros.
+pub(crate) fn sparse_model(path: &Path, tensors: &[(String, Vec<usize>)]) {
+    let head = safetensors_head(tensors);
+    let data: usize = tensors.iter().map(|(_, shape)| bytes(shape)).sum();
     let mut file = File::create(path).unwrap();
-    file.write_all(&(header.len() as u64).to_le_bytes()).unwrap();
-    file.write_all(header.as_bytes()).unwrap();
-    file.set_len((8 + header.len() + end) as u64).unwrap();
+    file.write_all(&head).unwrap();
+    file.set_len((head.len() + data) as u64).unwrap();
 }
 
 /// Sends a signal to a tool as soon as it begins its work, and sees that it leaves nothing behind.

@@ -156,6 +156,30 @@ fn what_python_has_cached_is_used_and_nothing_asked() {
 }
 
 #[test]
+#[cfg(unix)]
+fn what_the_cache_lacks_is_fetched() {
+    for whole in [false, true] {
+        let (online, [_, b]) = pair();
+        let commit = online.hub.add_revision(Kind::Model, "org/tuned", "step-2", b.clone());
+        let mut some = b.clone();
+        some.retain(|(name, _)| whole || name == "config.json");
+        let cache = online.home().join("hub");
+        python_cache(&cache, "org/tuned", "step-2", &commit, &some);
+        if whole {
+            // A link without its blob.
+            std::fs::remove_file(cache.join("models--org--tuned/blobs").join(format!("{:040x}", 1))).unwrap();
+        }
+        let output = compare_pair(&online, "offline").env("HF_HUB_OFFLINE", "1").output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+        let output = compare_pair(&online, "results").output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        assert_same_tables(&csv_files(&online.outdir("results")), &tables_of_pair(&online));
+        let weights = size(&b, "model.safetensors");
+        assert_eq!(online.deliveries().iter().map(|request| request.sent).sum::<u64>(), 2 * weights);
+    }
+}
+
+#[test]
 fn two_processes_at_once_fetch_each_file_once() {
     let (online, [a, b]) = pair();
     online.hub.fail("/cdn/", Fault::Delay(Duration::from_millis(300)), usize::MAX);

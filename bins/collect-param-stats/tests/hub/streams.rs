@@ -7,7 +7,7 @@ use std::time::Duration;
 use loopback_hub::{Content, Fault};
 
 use crate::online::{Files, Online, assert_same_tables, csv_files, fixture, wait_until};
-use crate::support::stderr;
+use crate::support::{safetensors_head, stderr};
 use crate::{compare, tables_on_disk};
 
 /// Bytes of requests that a tool may read to no purpose for each file: heads read in one go, gaps read through.
@@ -241,4 +241,26 @@ fn a_signal_ends_a_stream() {
     assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
     assert_eq!(stderr(&output), "error: interrupted; nothing was written\n");
     assert!(!outdir.exists());
+}
+
+/// A gigabyte and a quarter, and an address space of one for all that the tool needs.
+#[test]
+#[cfg(target_os = "linux")]
+fn memory_does_not_grow_with_the_model() {
+    let online = Online::new();
+    let layers: Vec<_> = (0..10).map(|layer| (name(layer), vec![4096, 4096])).collect();
+    let head = safetensors_head(&layers);
+    for id in ["org/a", "org/b"] {
+        let content = Content::with_zeros(head.clone(), head.len() + layers.len() * 4096 * 4096 * 4);
+        online.hub.add_model(id, [("model.safetensors".to_owned(), content)]);
+    }
+    let inner = compare(&online, "org/a", "org/b", &online.outdir("results"));
+    let mut shell = online.command("/bin/sh".as_ref());
+    // Each thread that allocates would reserve addresses of its own, which are not used.
+    shell.env("MALLOC_ARENA_MAX", "1").args(["-c", "ulimit -v 1048576; exec \"$@\"", "sh"]);
+    let output =
+        shell.arg(inner.get_program()).args(inner.get_args()).args(["--threads", "2", "--stream"]).output();
+    let output = output.unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(csv_files(&online.outdir("results"))[3].1.lines().count(), 11);
 }
