@@ -42,6 +42,8 @@ pub struct Wanted {
 pub struct Located {
     /// Where its files are.
     pub place: Place,
+    /// The weight file there, if one was named; the place's own is chosen otherwise.
+    pub file: Option<String>,
     /// The commit of a repository of the Hub.
     pub commit: Option<String>,
 }
@@ -86,7 +88,7 @@ impl Hub {
         observer: &dyn Observer,
     ) -> Result<Located, Error> {
         match reference.target() {
-            Target::Path(path) => Ok(Located { place: Place::Local(path.into()), commit: None }),
+            Target::Path(path) => Ok(Located { place: Place::Local(path.into()), file: None, commit: None }),
             Target::Hub { id, revision } => {
                 let repository = Repository::new(Kind::Model, id, revision);
                 let located = self.model(&repository, wanted, stream, observer, reference)?;
@@ -96,10 +98,37 @@ impl Hub {
                 Ok(located)
             }
             Target::Url(url) if url.starts_with("hf://") => Err(Error::NoId { reference: url.into() }),
-            Target::Url(_) => {
-                Err(Error::NotBuilt { reference: reference.to_text(), feature: "object-store" })
-            }
+            Target::Url(url) => match self.reference_of_page(url) {
+                Some(reference) => self.locate(&reference, wanted, stream, observer),
+                None => self.at_url(url, reference),
+            },
         }
+    }
+
+    /// The model whose page on the Hub this is, as copied from a browser: `…/org/name` or `…/org/name/tree/revision`.
+    fn reference_of_page(&self, url: &str) -> Option<ModelReference> {
+        let path = url.strip_prefix(&self.settings.endpoint)?.strip_prefix('/')?.trim_end_matches('/');
+        let (id, revision) = path.split_once("/tree/").unwrap_or((path, "main"));
+        let reference = ModelReference::from(format!("hf://{id}@{revision}"));
+        matches!(reference.target(), Target::Hub { .. }).then_some(reference)
+    }
+
+    fn at_url(&self, url: &str, reference: &ModelReference) -> Result<Located, Error> {
+        let known = ["s3://", "gs://", "https://", "http://"].iter().any(|scheme| url.starts_with(scheme));
+        if !known {
+            return Err(Error::Url { url: url.into(), reason: "is of an unknown kind".into() });
+        }
+        if self.settings.offline {
+            return Err(Error::Offline {
+                reference: reference.to_text(),
+                missing: "what a URL names".into(),
+                cache: self.settings.cache.clone(),
+            });
+        }
+        #[cfg(feature = "object-store")]
+        return self.model_at_url(url);
+        #[cfg(not(feature = "object-store"))]
+        Err(Error::NotBuilt { reference: reference.to_text(), feature: "object-store" })
     }
 
     fn model(
@@ -118,7 +147,8 @@ impl Hub {
             let small = snapshot.missing(wanted);
             // No model was ever unreadable without its configuration; the network is asked for it all the same.
             if small.is_empty() || self.settings.offline && !small.contains(&TOKENIZER) {
-                return Ok(Located { place: Place::Local(snapshot.folder), commit: Some(snapshot.commit) });
+                let (place, commit) = (Place::Local(snapshot.folder), Some(snapshot.commit));
+                return Ok(Located { place, file: None, commit });
             }
             missing = "its tokenizer.json";
             repository = repository.at(&snapshot.commit);
@@ -134,7 +164,7 @@ impl Hub {
         return self.model_from_network(&repository, wanted, stream, observer);
         #[cfg(not(feature = "network"))]
         {
-            let _ = (stream, observer);
+            let _ = (repository, stream, observer);
             Err(Error::NotBuilt { reference: reference.to_text(), feature: "network" })
         }
     }
@@ -167,7 +197,7 @@ impl Located {
     pub fn open(&self) -> Result<Checkpoint, weights_io::Error> {
         match &self.place {
             Place::Local(path) => Checkpoint::open(path),
-            Place::Remote(files) => Checkpoint::open_in(Arc::clone(files), None),
+            Place::Remote(files) => Checkpoint::open_in(Arc::clone(files), self.file.as_deref()),
         }
     }
 }

@@ -13,6 +13,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
+    #[cfg(feature = "network")]
     pub(crate) fn noun(self) -> &'static str {
         match self {
             Self::Model => "model",

@@ -128,7 +128,9 @@ fn a_lock_that_is_held_is_waited_for() {
         std::fs::remove_file(blob.unwrap().path()).unwrap();
     }
     let held: Vec<File> = locks.iter().map(|path| File::open(path).unwrap()).collect();
-    held.iter().for_each(|lock| lock.lock().unwrap());
+    for lock in &held {
+        lock.lock().unwrap();
+    }
     let ear = Ear::default();
     std::thread::scope(|scope| {
         scope.spawn(|| {

@@ -18,14 +18,14 @@ use crate::{Error, Settings};
 /// Sends requests to the Hub and to where it redirects.
 #[derive(Debug)]
 pub(crate) struct Client {
-    agent: Agent,
+    pub(crate) agent: Agent,
     pub(crate) api: Api,
     pub(crate) endpoint: String,
     origin: Uri,
     token: Option<String>,
     pub(crate) pause: Duration,
     pub(crate) interrupted: Arc<AtomicBool>,
-    /// Whether any request was ever answered: a Hub that never was is not worth many tries.
+    /// Whether any request was ever answered.
     answered: AtomicBool,
 }
 
@@ -125,16 +125,21 @@ impl Client {
         if self.is_interrupted() {
             return Error::Interrupted.into();
         }
-        let never_answered = !self.answered.load(Ordering::Relaxed);
-        let is_final = match &error {
-            ureq::Error::HostNotFound | ureq::Error::ConnectionFailed => never_answered,
-            ureq::Error::Io(error) => never_answered && !is_loss(error.kind()),
-            ureq::Error::Timeout(Timeout::Resolve | Timeout::Connect) => never_answered,
-            ureq::Error::Timeout(_) | ureq::Error::Protocol(_) => false,
-            _ => true, // certificates, malformed addresses
+        let was_lost = match &error {
+            ureq::Error::HostNotFound | ureq::Error::ConnectionFailed => false,
+            ureq::Error::Timeout(timeout) => !matches!(timeout, Timeout::Resolve | Timeout::Connect),
+            ureq::Error::Io(error) => is_loss(error.kind()),
+            ureq::Error::Protocol(_) => true,
+            // Certificates, malformed addresses.
+            _ => return Error::Unreachable { address: address.into(), source: Box::new(error) }.into(),
         };
         let error = Error::Unreachable { address: address.into(), source: Box::new(error) };
-        if is_final { Failure::Final(error) } else { Failure::Passing { error, after: None } }
+        // What was never reached is not worth many tries.
+        if was_lost || self.answered.load(Ordering::Relaxed) {
+            Failure::Passing { error, after: None }
+        } else {
+            error.into()
+        }
     }
 
     /// What a status means, told by `X-Error-Code` as Python's `hf_raise_for_status` does.

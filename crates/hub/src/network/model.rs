@@ -35,7 +35,7 @@ impl Hub {
             // A refusal is best known now, before anything is opened.
             listing.head(&client, choice, observer)?;
             let files = RemoteFiles { client, listing, prefetcher: Arc::clone(&self.prefetcher) };
-            return Ok(Located { place: Place::Remote(Arc::new(files)), commit });
+            return Ok(Located { place: Place::Remote(Arc::new(files)), file: None, commit });
         }
         let snapshot = Snapshot::at(cache, repository, &listing.commit);
         let mut names = vec![choice.to_owned()];
@@ -50,7 +50,7 @@ impl Hub {
             snapshot.note_absent(name)?;
         }
         snapshot.name(cache, repository)?;
-        Ok(Located { place: Place::Local(snapshot.folder), commit })
+        Ok(Located { place: Place::Local(snapshot.folder), file: None, commit })
     }
 }
 
