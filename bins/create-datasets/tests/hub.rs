@@ -69,14 +69,15 @@ fn the_texts_of_the_original_experiment() {
     online.hub.forget_requests();
     let output = create(&online, &[], "again");
     assert_eq!((output.status.code(), online.hub.sent()), (Some(0), 0), "{}", stderr(&output));
-    let offline = online.without_server();
+    online.hub.forget_requests();
     let binary = assert_cmd::cargo::cargo_bin!("create-datasets");
-    let outdir = offline.outdir("offline");
-    let output = command(offline.command(binary), &outdir).env("HF_HUB_OFFLINE", "1").output().unwrap();
+    let outdir = online.outdir("offline");
+    let output = command(online.command(binary), &outdir).env("HF_HUB_OFFLINE", "1").output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(online.hub.requests(), []);
     assert_as_the_scripts_made(&outdir);
     for name in ["forget.json", "retain.json"] {
-        assert_eq!(read(&outdir, name), read(&offline.outdir("data"), name));
+        assert_eq!(read(&outdir, name), read(&online.outdir("data"), name));
     }
 }
 

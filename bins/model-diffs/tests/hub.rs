@@ -9,11 +9,6 @@ mod support;
 
 use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
-
-use arrow::array::{ArrayRef, RecordBatch, StringArray};
-use loopback_hub::Kind;
-use parquet::arrow::ArrowWriter;
 
 use online::{Online, assert_same_tables, csv_files, fixture};
 use support::{fixtures, provenance, stderr};
@@ -74,23 +69,6 @@ fn models_of_the_hub_are_compared_as_those_on_disk_and_a_second_run_finds_all_do
     assert_same_tables(&csv_files(&online.outdir("downloaded")), &local);
 }
 
-fn column(name: &str, values: &[String]) -> Vec<u8> {
-    let values: ArrayRef = Arc::new(values.iter().map(Some).collect::<StringArray>());
-    let batch = RecordBatch::try_from_iter([(name, values)]).unwrap();
-    let mut bytes = Vec::new();
-    let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), None).unwrap();
-    writer.write(&batch).unwrap();
-    writer.close().unwrap();
-    bytes
-}
-
-/// A data set as its authors uploaded it, and with the copy in Parquet that the Hub makes of each.
-fn add_dataset(online: &Online, id: &str, config: &str, split: &str, rows: Vec<u8>) {
-    online.hub.add_dataset(id, [(format!("{config}/{split}-00000-of-00001.parquet"), rows.clone())]);
-    let copy = [(format!("{config}/{split}/0000.parquet"), rows)];
-    online.hub.add_revision(Kind::Dataset, id, "refs/convert/parquet", copy);
-}
-
 /// The models and data sets of the original experiment, small.
 fn original_experiment() -> Online {
     let online = Online::new();
@@ -98,24 +76,13 @@ fn original_experiment() -> Online {
         let files = fixture(&format!("activations/pair/{model}"));
         online.hub.add_model(&format!("EleutherAI/deep-ignorance-{name}"), files);
     }
-    let questions: Vec<_> = (0..600).map(|i| format!("Which of these is question {i}?")).collect();
-    add_dataset(&online, "cais/wmdp", "wmdp-bio", "test", column("question", &questions));
-    // Every other line is too short, as headings and empty lines are.
-    let lines = (0..1200).map(|i| {
-        if i % 2 == 0 {
-            String::new()
-        } else {
-            format!(" Line {i} of a text that is long enough that a sample is made of it ")
-        }
-    });
-    let lines: Vec<_> = lines.collect();
-    add_dataset(&online, "Salesforce/wikitext", "wikitext-2-raw-v1", "train", column("text", &lines));
+    online.hub.add_dataset("cais/wmdp", fixture("datasets/wmdp"));
+    online.hub.add_dataset("Salesforce/wikitext", fixture("datasets/wikitext"));
     online
 }
 
-fn samples(outroot: &Path, split: &str) -> Vec<String> {
-    let text = std::fs::read_to_string(outroot.join(format!("data/{split}.txt"))).unwrap();
-    text.lines().map(str::to_owned).collect()
+fn samples(outroot: &Path, split: &str) -> usize {
+    std::fs::read_to_string(outroot.join(format!("data/{split}.txt"))).unwrap().lines().count()
 }
 
 #[test]
@@ -130,10 +97,7 @@ fn without_any_argument_it_is_the_original_experiment() {
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     insta::assert_snapshot!("original_experiment", without_findings(&online.redacted(&output)));
     let outroot = online.work().join("outputs");
-    let [forget, retain] = ["forget", "retain"].map(|split| samples(&outroot, split));
-    assert_eq!((forget.len(), retain.len()), (500, 500));
-    assert_eq!(forget[499], "Which of these is question 499?");
-    assert_eq!(retain[499].trim(), "Line 999 of a text that is long enough that a sample is made of it");
+    assert_eq!(["forget", "retain"].map(|split| samples(&outroot, split)), [500, 500]);
     let get = provenance(&outroot.join("activation_norms/activation_norms.parquet"));
     assert!(get("splits").contains("forget.txt"), "{}", get("splits"));
     assert_eq!(std::fs::read_dir(outroot.join("param_stats")).unwrap().count(), 2);
@@ -157,5 +121,5 @@ fn a_gated_baseline_is_said_and_texts_are_made_all_the_same() {
     let gated = "EleutherAI/deep-ignorance-unfiltered is gated: its licence must be accepted first\n\
                  hint: accept the licence at [endpoint]/EleutherAI/deep-ignorance-unfiltered, then set HF_TOKEN";
     assert!(message.contains(gated), "{message}");
-    assert_eq!(samples(&online.work().join("outputs"), "forget").len(), 500);
+    assert_eq!(samples(&online.work().join("outputs"), "forget"), 500);
 }

@@ -216,7 +216,7 @@ impl Error {
                 format!("accept the licence at {page}, then set HF_TOKEN or run `hf auth login`")
             }
             Self::Token { .. } => "set HF_TOKEN to a valid token, or run `hf auth login` again".into(),
-            Self::Offline { .. } => "unset HF_HUB_OFFLINE, or give the path of a model".into(),
+            Self::Offline { .. } => "unset HF_HUB_OFFLINE, or give a path".into(),
             Self::NoId { .. } => "write hf://org/name or hf://org/name@revision, for all of a repository".into(),
             Self::NotBuilt { feature, .. } => format!("build it with --features {feature}"),
             Self::NoSuchFile { .. } => "the repository may have changed meanwhile: try again".into(),
