@@ -217,7 +217,9 @@ impl Error {
             }
             Self::Token { .. } => "set HF_TOKEN to a valid token, or run `hf auth login` again".into(),
             Self::Offline { .. } => "unset HF_HUB_OFFLINE, or give a path".into(),
-            Self::NoId { .. } => "write hf://org/name or hf://org/name@revision, for all of a repository".into(),
+            Self::NoId { .. } => {
+                "write hf://org/name or hf://org/name@revision, for all of a repository".into()
+            }
             Self::NotBuilt { feature, .. } => format!("build it with --features {feature}"),
             Self::NoSuchFile { .. } => "the repository may have changed meanwhile: try again".into(),
             Self::NoWeights { .. } => {
@@ -226,19 +228,26 @@ impl Error {
             Self::Index { .. } => "the repository is broken: tell its owner, or name another revision".into(),
             Self::NoParquet { .. } => "choose one of those, or download the data and give its path".into(),
             Self::Unreachable { .. } => {
-                "check the path or id, and the network (HTTPS_PROXY, HF_ENDPOINT); a download goes on where it ended".into()
+                "check the path or id, and the network (HTTPS_PROXY, REQUESTS_CA_BUNDLE, HF_ENDPOINT); a \
+                 download goes on where it ended"
+                    .into()
             }
             Self::Status { status: 403, .. } => "check what the token (HF_TOKEN) may read".into(),
-            Self::Status { status: 429, .. } => "wait some minutes, or set HF_TOKEN for a higher limit".into(),
+            Self::Status { status: 429, .. } => {
+                "wait some minutes, or set HF_TOKEN for a higher limit".into()
+            }
             Self::Status { .. } => "try again later; a download goes on where it ended".into(),
-            Self::Answer { .. } => "check HF_ENDPOINT, and that no proxy or login page answers instead".into(),
+            Self::Answer { .. } => {
+                "check HF_ENDPOINT, and that no proxy or login page answers instead".into()
+            }
             Self::Damaged { .. } => "try again; if it stays, the server or a proxy changes files".into(),
             Self::Cache { .. } => "set HF_HOME or HF_HUB_CACHE to a folder that you may write to".into(),
             Self::Certificates { .. } => {
                 "correct or unset REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE and SSL_CERT_FILE".into()
             }
             Self::DiskFull { .. } => {
-                "free some space, set HF_HUB_CACHE to a larger disk, or use --stream, which stores nothing".into()
+                "free some space, set HF_HUB_CACHE to a larger disk, or use --stream, which stores nothing"
+                    .into()
             }
             Self::Url { .. } => "give s3://, gs:// or https:// and a folder or a weight file".into(),
             Self::Store { .. } => "check the URL and the credentials (AWS_*, GOOGLE_*)".into(),

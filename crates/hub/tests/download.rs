@@ -309,3 +309,15 @@ fn a_cache_that_cannot_be_written_is_named() {
     assert!(path.starts_with(world.cache()));
     assert!(error.hint().contains("HF_HUB_CACHE"));
 }
+
+#[test]
+fn a_disk_that_is_too_small_is_told_before_anything_is_fetched() {
+    let world = World::new();
+    let vast = loopback_hub::Content::with_zeros(vec![1], 1 << 50);
+    world.server.add_model("org/vast", [("model.safetensors".to_owned(), vast)]);
+    let error = get(&world.hub(), "org/vast").unwrap_err();
+    let Error::DiskFull { needed, free: Some(free), .. } = &error else { panic!("{error}") };
+    assert!(*needed == 1 << 50 && free < needed);
+    assert!(error.hint().contains("--stream"));
+    assert_eq!(world.server.sent(), 0);
+}
