@@ -7,6 +7,13 @@ use report::Format;
 
 use crate::Verbosity;
 
+/// What the help of a tool that takes models says of those on the Hub.
+pub const HUB: &str = "\
+A repository of the Hugging Face Hub is named org/name, org/name@revision or hf://org/name; what
+exists as a path is taken as one. It is taken from the cache that Python's libraries use, or
+downloaded into it, unless --stream is given. HF_HOME, HF_HUB_CACHE, HF_TOKEN, HF_ENDPOINT and
+HF_HUB_OFFLINE mean what they mean there.";
+
 // No doc comments on these structs: clap would take them for what the tool is about.
 #[allow(missing_docs)]
 #[derive(Debug, Args)]
@@ -55,6 +62,22 @@ impl RunArguments {
     #[must_use]
     pub const fn verbosity(&self) -> Verbosity {
         self.talk.verbosity()
+    }
+}
+
+#[allow(missing_docs)]
+#[derive(Debug, Args)]
+pub struct StreamArguments {
+    /// Read models of the Hub from there, piece by piece, and store nothing
+    #[arg(long)]
+    stream: bool,
+}
+
+impl StreamArguments {
+    /// Whether models that are not on disk are read from where they are.
+    #[must_use]
+    pub const fn stream(&self) -> bool {
+        self.stream
     }
 }
 

@@ -40,7 +40,7 @@ pub fn finish(result: Result<Exit, Error>, interrupt: &Interrupt) -> ExitCode {
 #[must_use]
 pub fn message(error: &Error) -> String {
     let message = format!("error: {}", escape(&error.with_causes()));
-    match error.hint() {
+    match error.hint().as_ref() {
         "" => message,
         hint => format!("{message}\nhint: {hint}"),
     }

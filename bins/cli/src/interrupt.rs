@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use pipeline::Hub;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
@@ -33,6 +34,13 @@ impl Interrupt {
     #[must_use]
     pub fn flag(&self) -> &AtomicBool {
         &self.requested
+    }
+
+    /// The Hub as the environment has it. Its downloads and streams stop at a signal.
+    #[must_use]
+    pub fn hub(&self) -> Hub {
+        let settings = hub::Settings::from_environment(|name| std::env::var_os(name));
+        Hub::new(settings, Arc::clone(&self.requested))
     }
 
     /// The exit code that names the signal: 130 for Ctrl-C, 143 for SIGTERM.

@@ -5,6 +5,7 @@
 //! into an exit code, and an error into one message with a hint.
 
 mod arguments;
+mod downloads;
 mod exit;
 mod interrupt;
 mod pictures;
@@ -12,7 +13,9 @@ mod printer;
 mod progress;
 mod run;
 
-pub use arguments::{FormatArguments, RunArguments, TalkArguments, given_arguments, named_file};
+pub use arguments::{
+    FormatArguments, HUB, RunArguments, StreamArguments, TalkArguments, given_arguments, named_file,
+};
 pub use exit::{Exit, finish, message};
 pub use interrupt::Interrupt;
 pub use pictures::{PictureArguments, PictureFormatName, say_plotted};

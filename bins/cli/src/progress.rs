@@ -7,6 +7,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use pipeline::{Observer, Side, StepStatus};
 use weights_io::Checkpoint;
 
+use crate::downloads::Downloads;
 use crate::{Printer, Verbosity, escape};
 
 /// Observes a task: says what was opened, and shows what is done and the time to go.
@@ -16,13 +17,20 @@ pub struct Progress {
     bar: ProgressBar,
     matrices: AtomicUsize,
     done: AtomicUsize,
+    downloads: Downloads,
 }
 
 impl Progress {
     /// Progress as the printer's verbosity allows; the bar is drawn on a terminal only.
     #[must_use]
     pub fn new(printer: Printer) -> Self {
-        Self { printer, bar: ProgressBar::hidden(), matrices: AtomicUsize::new(0), done: AtomicUsize::new(0) }
+        Self {
+            printer,
+            bar: ProgressBar::hidden(),
+            matrices: AtomicUsize::new(0),
+            done: AtomicUsize::new(0),
+            downloads: Downloads::new(printer),
+        }
     }
 
     /// Starts a bar of so many units; what is said of them is up to the template.
@@ -41,10 +49,15 @@ impl Progress {
     /// Takes the bar away.
     pub fn clear(&self) {
         self.bar.finish_and_clear();
+        self.downloads.clear();
     }
 }
 
 impl Observer for Progress {
+    fn downloads(&self) -> &dyn hub::Observer {
+        &self.downloads
+    }
+
     fn opened(&self, side: Side, checkpoint: &Checkpoint) {
         let name = |path: &Path| escape(&path.file_name().unwrap_or_default().to_string_lossy());
         let took = name(checkpoint.took());

@@ -1,7 +1,6 @@
 //! A tool from its parsed arguments to its exit code.
 
 use std::process::ExitCode;
-use std::sync::atomic::AtomicBool;
 
 use pipeline::Error;
 
@@ -11,7 +10,7 @@ use crate::{Exit, Interrupt, Printer, Progress, Verbosity, finish};
 #[must_use]
 pub fn run<T>(
     verbosity: Verbosity,
-    task: impl FnOnce(&Progress, &AtomicBool) -> Result<T, Error>,
+    task: impl FnOnce(&Progress, &Interrupt) -> Result<T, Error>,
     conclude: impl FnOnce(Printer, &T) -> Exit,
 ) -> ExitCode {
     let printer = Printer::new(verbosity);
@@ -23,7 +22,7 @@ pub fn run<T>(
         }
     };
     let progress = Progress::new(printer);
-    let result = task(&progress, interrupt.flag());
+    let result = task(&progress, &interrupt);
     progress.clear();
     finish(result.map(|found| conclude(printer, &found)), &interrupt)
 }

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use activations::{DeviceChoice, DtypeChoice};
 use bytesize::ByteSize;
 use clap::{ArgGroup, Parser};
-use cli::{FormatArguments, RunArguments, given_arguments, named_file};
-use pipeline::{ActivationNormsOptions, Models, Split};
+use cli::{FormatArguments, HUB, RunArguments, StreamArguments, given_arguments, named_file};
+use pipeline::{ActivationNormsOptions, ModelReference, Models, Split};
 
 const USAGE: &str = "\
-collect-activation-norms [OPTIONS] --models <PATH>... --forget-text <FILE> --retain-text <FILE>
-       collect-activation-norms [OPTIONS] --model-a <PATH> --model-b <PATH>\n           \
+collect-activation-norms [OPTIONS] --models <MODEL>... --forget-text <FILE> --retain-text <FILE>
+       collect-activation-norms [OPTIONS] --model-a <MODEL> --model-b <MODEL>\n           \
 --forget-text <FILE> --retain-text <FILE>";
 
 const EXAMPLES: &str = "\
@@ -23,12 +23,22 @@ Examples:
     collect-activation-norms --models models/base models/filtered models/unlearned \\
       --forget-text data/forget.txt --retain-text data/retain.txt
 
+  Models of the Hugging Face Hub, without storing them:
+    collect-activation-norms --model-a org/base --model-b org/unlearned@main --stream \\
+      --forget-text data/forget.txt --retain-text data/retain.txt
+
   A text of one's own, and no more than 8 GiB of memory:
     collect-activation-norms --models models/base --split code=code.txt --memory-budget 8GiB
 
-A model is a folder with config.json, tokenizer.json and weights (safetensors or PyTorch). A text
-is a UTF-8 file with one sample a line. Output: activation_norms, activation_summary, for two
-models activation_diffs, and where asked for per_sample, as CSV and Parquet in <OUTDIR>.
+A model is a folder with config.json, tokenizer.json and weights (safetensors or PyTorch), or a
+repository of the Hugging Face Hub.
+
+{hub}
+
+A text is a UTF-8 file with one sample a line; `create-datasets` makes such files of data sets.
+
+Output: activation_norms, activation_summary, for two models activation_diffs, and where asked for
+per_sample, as CSV and Parquet in <OUTDIR>.
 
 Exit codes:
   0    done
@@ -36,27 +46,34 @@ Exit codes:
   2    bad usage or input; nothing was written
   130  interrupted (143 by SIGTERM); nothing was written";
 
+fn examples() -> String {
+    EXAMPLES.replace("{hub}", HUB)
+}
+
 /// Measure the hidden states of language models on texts, layer by layer
 ///
 /// For each layer: the mean norm of a token's hidden state, on each text, with a 95 % interval over samples; for two
 /// models also how far their hidden states are apart. Layers are counted as in transformers: 0 is the embeddings, the
 /// last one comes after the final norm. Weights are read block by block, each once for all samples.
 #[derive(Debug, Parser)]
-#[command(version, override_usage = USAGE, after_help = EXAMPLES, after_long_help = EXAMPLES)]
+#[command(version, override_usage = USAGE, after_help = examples(), after_long_help = examples())]
 #[command(group = ArgGroup::new("what").args(["models", "model_a"]).required(true))]
 #[command(group = ArgGroup::new("texts").args(["forget_text", "retain_text", "split"]).required(true).multiple(true))]
 pub(crate) struct Arguments {
     /// Models to measure one after the other; they need have nothing in common
-    #[arg(long, value_name = "PATH", num_args = 1..)]
-    models: Vec<PathBuf>,
+    #[arg(long, value_name = "MODEL", num_args = 1..)]
+    models: Vec<ModelReference>,
 
     /// Baseline, to compare with --model-b token by token
-    #[arg(long, value_name = "PATH", requires = "model_b")]
-    model_a: Option<PathBuf>,
+    #[arg(long, value_name = "MODEL", requires = "model_b")]
+    model_a: Option<ModelReference>,
 
     /// Changed model, of the same depth and width and with the same tokens
-    #[arg(long, value_name = "PATH", requires = "model_a")]
-    model_b: Option<PathBuf>,
+    #[arg(long, value_name = "MODEL", requires = "model_a")]
+    model_b: Option<ModelReference>,
+
+    #[command(flatten)]
+    stream: StreamArguments,
 
     /// Text of the split `forget`; at least one text is needed
     #[arg(long, value_name = "FILE")]
@@ -130,6 +147,7 @@ impl Arguments {
             named.filter_map(|(name, path)| Some(Split { name: name.to_owned(), path: path.clone()? }));
         let splits = named.chain(self.split.iter().cloned()).collect();
         let mut options = ActivationNormsOptions::new(models, splits, &self.outdir);
+        options.stream = self.stream.stream();
         options.max_samples = self.max_samples as usize;
         options.max_length = self.max_length as usize;
         options.batch_size = self.batch_size.map(|size| size as usize);

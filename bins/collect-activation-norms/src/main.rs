@@ -15,7 +15,9 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     run(
         arguments.run.verbosity(),
-        |progress, interrupted| activation_norms(&arguments.options(), progress, interrupted),
+        |progress, interrupt| {
+            activation_norms(&arguments.options(), &interrupt.hub(), progress, interrupt.flag())
+        },
         |printer, found| {
             summary::print(printer, found);
             if found.non_finite().next().is_some() { Exit::Gaps } else { Exit::Done }

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
-use cli::{FormatArguments, RunArguments, given_arguments};
-use pipeline::ParamStatsOptions;
+use cli::{FormatArguments, HUB, RunArguments, StreamArguments, given_arguments};
+use pipeline::{ModelReference, ParamStatsOptions};
 use report::ZeroDeltas;
 use spectral::{Certification, Method, Operators};
 use weights_io::Selection;
@@ -17,15 +17,22 @@ Examples:
   One weight file against another, CSV only, into another folder:
     collect-param-stats --model-a a.safetensors --model-b b.bin --format csv --outdir results
 
+  Two models of the Hugging Face Hub, the second at a branch, without storing them:
+    collect-param-stats --model-a org/base --model-b org/tuned@step-1000 --stream
+
   The ten largest singular values of each matrix, with bounds, and how the top subspaces turned:
     collect-param-stats --model-a base --model-b tuned --top-k 10
 
   As the Python scripts computed it:
     collect-param-stats --model-a base --model-b tuned --sr-iters 5 --zero-deltas include
 
-A model is a folder with model.safetensors(.index.json) or pytorch_model.bin(.index.json), or a
-single weight file. Output: per_matrix, per_layer, per_component, ledger and, where asked for,
-singular_values as CSV and Parquet in <OUTDIR>/<A>__to__<B>/.
+A model is a folder with model.safetensors(.index.json) or pytorch_model.bin(.index.json), a single
+weight file, or a repository of the Hugging Face Hub.
+
+{hub}
+
+Output: per_matrix, per_layer, per_component, ledger and, where asked for, singular_values as CSV
+and Parquet in <OUTDIR>/<A>__to__<B>/.
 
 Exit codes:
   0    done
@@ -33,21 +40,28 @@ Exit codes:
   2    bad usage or input; nothing was written
   130  interrupted (143 by SIGTERM); nothing was written";
 
+fn examples() -> String {
+    EXAMPLES.replace("{hub}", HUB)
+}
+
 /// Compare the parameters of two language models, matrix by matrix
 ///
 /// For each linear layer: Frobenius norm, spectral norm and stable rank of W (model A), Wb (model B) and
 /// dW = Wb - W, how similar the two are, and how many entries changed. Spectral norms and stable ranks come with
 /// certified bounds. Models are read tensor by tensor, never loaded whole.
 #[derive(Debug, Parser)]
-#[command(version, after_help = EXAMPLES, after_long_help = EXAMPLES)]
+#[command(version, after_help = examples(), after_long_help = examples())]
 pub(crate) struct Arguments {
-    /// Baseline: a folder with weights, or a weight file
-    #[arg(long, value_name = "PATH")]
-    model_a: PathBuf,
+    /// Baseline: a folder with weights, a weight file, or a repository of the Hugging Face Hub
+    #[arg(long, value_name = "MODEL")]
+    model_a: ModelReference,
 
     /// Changed model, of the same architecture
-    #[arg(long, value_name = "PATH")]
-    model_b: PathBuf,
+    #[arg(long, value_name = "MODEL")]
+    model_b: ModelReference,
+
+    #[command(flatten)]
+    stream: StreamArguments,
 
     /// Folder for the results
     #[arg(long, value_name = "DIR", default_value = "outputs/param_stats")]
@@ -136,6 +150,7 @@ impl Arguments {
     /// The settings of the task.
     pub(crate) fn options(&self) -> ParamStatsOptions {
         let mut options = ParamStatsOptions::new(&self.model_a, &self.model_b, &self.outdir);
+        options.stream = self.stream.stream();
         options.selection = match self.include {
             Include::Linear => Selection::Linear,
             Include::All => Selection::AllMatrices,

@@ -15,7 +15,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     run(
         arguments.run.verbosity(),
-        |progress, interrupted| param_stats(&arguments.options(), progress, interrupted),
+        |progress, interrupt| param_stats(&arguments.options(), &interrupt.hub(), progress, interrupt.flag()),
         |printer, found| {
             summary::print(printer, found);
             if found.gaps().next().is_some() { Exit::Gaps } else { Exit::Done }

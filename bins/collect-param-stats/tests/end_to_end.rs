@@ -13,6 +13,8 @@ use support::{assert_interruptible, fixtures, provenance, redacted, rounded, std
 fn command(model_a: &str, model_b: &str, outdir: &Path) -> Command {
     let mut command = Command::new(assert_cmd::cargo::cargo_bin!("collect-param-stats"));
     command.current_dir(fixtures()).args(["--model-a", model_a, "--model-b", model_b]);
+    // What is no path could be a model of the Hub.
+    command.env("HF_HUB_OFFLINE", "1").env("HF_HUB_CACHE", "no-cache");
     command.arg("--outdir").arg(outdir);
     command
 }

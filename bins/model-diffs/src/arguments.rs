@@ -6,8 +6,8 @@ use activations::{DeviceChoice, DtypeChoice};
 use bytesize::ByteSize;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
-use cli::{PictureFormatName, RunArguments, given_arguments, named_file};
-use pipeline::{Error, ModelPair, RunOptions, RunSettings};
+use cli::{HUB, PictureFormatName, RunArguments, StreamArguments, given_arguments, named_file};
+use pipeline::{Error, ModelPair, ModelReference, RunOptions, RunSettings};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -18,6 +18,9 @@ Examples:
     model-diffs run --base models/base --filtered models/filtered --unlearned models/unlearned \\
       --forget-text data/forget.txt --retain-text data/retain.txt
 
+  The original experiment, with models and texts of the Hugging Face Hub:
+    model-diffs run
+
   Settings in a file:
     model-diffs init run.toml
     model-diffs run --config run.toml";
@@ -27,7 +30,17 @@ Examples:
   model-diffs run --base base --filtered filtered --unlearned unlearned \\
     --forget-text forget.txt --retain-text retain.txt
   model-diffs run --compare base=tuned --compare base=merged --outroot results
+  model-diffs run --compare org/base=org/tuned@step-1000 --stream
   BASE=base UNLEARNED=unlearned model-diffs run --config run.toml
+
+A model is a folder with config.json, tokenizer.json and weights (safetensors or PyTorch), or a
+repository of the Hugging Face Hub.
+
+{hub}
+
+Without any model, this is the original experiment: EleutherAI/deep-ignorance-unfiltered against
+EleutherAI/deep-ignorance-e2e-strong-filter and EleutherAI/deep-ignorance-unfiltered-cb-lat, and
+without any text either, on the texts that create-datasets makes by default.
 
 A setting is taken from the first of these that has it: flags, environment variables (BASE,
 FILTERED, UNLEARNED, OUTROOT, DEVICE, DTYPE, FORGET_TEXT, RETAIN_TEXT; an empty one counts as not
@@ -115,28 +128,35 @@ pub(crate) enum Command {
     },
 }
 
+fn run_help() -> String {
+    RUN.replace("{hub}", HUB)
+}
+
 /// Compare models of your own
 ///
 /// Compares the parameters of each pair of models and their hidden states on texts, draws pictures, and writes one
 /// report. Without texts, hidden states are left out.
 #[derive(Debug, Args)]
-#[command(after_help = RUN, after_long_help = RUN)]
+#[command(after_help = run_help(), after_long_help = run_help())]
 pub(crate) struct RunCommand {
-    /// Baseline: a folder with config.json, tokenizer.json and weights [env: BASE]
-    #[arg(long, value_name = "PATH")]
-    base: Option<PathBuf>,
+    /// Baseline: a folder, or a repository of the Hugging Face Hub [env: BASE]
+    #[arg(long, value_name = "MODEL")]
+    base: Option<ModelReference>,
 
     /// Model trained without the text to forget [env: FILTERED]
-    #[arg(long, value_name = "PATH")]
-    filtered: Option<PathBuf>,
+    #[arg(long, value_name = "MODEL")]
+    filtered: Option<ModelReference>,
 
     /// Model made to forget that text [env: UNLEARNED]
-    #[arg(long, value_name = "PATH")]
-    unlearned: Option<PathBuf>,
+    #[arg(long, value_name = "MODEL")]
+    unlearned: Option<ModelReference>,
 
     /// Any baseline and changed model; may be given more than once
     #[arg(long, value_name = "A=B", value_parser = pair)]
     compare: Vec<ModelPair>,
+
+    #[command(flatten)]
+    stream: StreamArguments,
 
     /// Text to forget, one sample a line [env: FORGET_TEXT]
     #[arg(long, value_name = "FILE")]
@@ -251,6 +271,7 @@ impl RunCommand {
             retain_text: self.retain_text.clone(),
             splits: self.split.iter().cloned().collect(),
             outroot: self.outroot.clone(),
+            stream: self.stream.stream().then_some(true),
             title: self.title.clone(),
             picture_formats: Some(formats).filter(|formats| !formats.is_empty()),
             device: self.device,

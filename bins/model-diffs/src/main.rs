@@ -35,7 +35,11 @@ fn main() -> ExitCode {
 }
 
 fn pipeline(verbosity: Verbosity, options: impl FnOnce() -> Result<RunOptions, Error>) -> ExitCode {
-    run(verbosity, |progress, interrupted| pipeline::run(&options()?, progress, interrupted), conclude)
+    run(
+        verbosity,
+        |progress, interrupt| pipeline::run(&options()?, &interrupt.hub(), progress, interrupt.flag()),
+        conclude,
+    )
 }
 
 fn conclude(printer: Printer, outcome: &RunOutcome) -> Exit {

@@ -225,7 +225,6 @@ fn bad_usage_is_refused_before_any_work() {
         ("power_and_certified", "base = 'a'\nfiltered = 'b'\nsr_iters = 5\ntop_k = 3\n"),
         ("only_a_baseline", "base = 'a'\n"),
         ("no_baseline", "unlearned = 'a'\n"),
-        ("nothing_to_compare", ""),
         ("same_folder", "[[compare]]\na = 'a'\nb = 'b'\n[[compare]]\na = 'a'\nb = 'b'\n"),
     ] {
         std::fs::write(&file, text).unwrap();

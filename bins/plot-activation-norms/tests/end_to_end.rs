@@ -8,7 +8,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use pipeline::{ActivationNormsOptions, Models, Split, activation_norms};
+use pipeline::{ActivationNormsOptions, Hub, Models, Split, activation_norms};
 use support::{files, fixtures, redacted, stderr};
 
 fn command(arguments: &[&str], outdir: &Path) -> Command {
@@ -23,7 +23,7 @@ fn tables(folder: &Path) -> PathBuf {
     let split = |name: &str| Split { name: name.into(), path: pair.join(format!("{name}.txt")) };
     let splits = vec![split("forget"), split("retain")];
     let options = ActivationNormsOptions::new(Models::pair(pair.join("a"), pair.join("b")), splits, folder);
-    activation_norms(&options, &(), &false.into()).unwrap().folder
+    activation_norms(&options, &Hub::default(), &(), &false.into()).unwrap().folder
 }
 
 #[test]

@@ -14,7 +14,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     run(
         arguments.talk.verbosity(),
-        |progress, interrupted| plot_param_stats(&arguments.options(), progress, interrupted),
+        |progress, interrupt| plot_param_stats(&arguments.options(), progress, interrupt.flag()),
         |printer, plotted| {
             say_plotted(printer, plotted);
             Exit::Done

@@ -22,7 +22,7 @@ fn tables(folder: &Path) -> PathBuf {
     let mut options = pipeline::ParamStatsOptions::new(pair.join("a"), pair.join("b"), folder);
     options.numerics.top_k = 4;
     options.name = Some("base__to__tuned".into());
-    pipeline::param_stats(&options, &(), &false.into()).unwrap().folder
+    pipeline::param_stats(&options, &pipeline::Hub::default(), &(), &false.into()).unwrap().folder
 }
 
 const ALL: [&str; 9] = [

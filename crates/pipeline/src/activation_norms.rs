@@ -4,13 +4,15 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
 use activations::{DeviceChoice, DtypeChoice, Model, StreamOptions, Tokenizer};
+use hub::{Hub, ModelReference, Wanted};
 use report::{ActivationDifferenceRow, ActivationNormRow, ActivationSummaryRow, Tables};
-use weights_io::Checkpoint;
 
 use crate::activation_rows::{Group, Rows};
 use crate::activation_texts::{TextCounts, Texts, Tokens};
-use crate::setup::{open, stage_if, thread_pool, unless_interrupted};
-use crate::{ActivationNormsOptions, Error, Models, Observer, Side, memory, provenance};
+use crate::setup::{
+    OpenModel, open, stage_if, thread_pool, unless_interrupted, unless_interrupted_meanwhile,
+};
+use crate::{ActivationNormsOptions, Error, Models, Observer, memory, provenance};
 
 /// What [`activation_norms`] found and wrote.
 #[derive(Clone, Debug)]
@@ -54,13 +56,15 @@ impl ActivationNorms {
 /// Every [`Error`] but [`Error::Matrix`] and [`Error::Settings`]. Nothing is written then.
 pub fn activation_norms(
     options: &ActivationNormsOptions,
+    hub: &Hub,
     observer: &dyn Observer,
     interrupted: &AtomicBool,
 ) -> Result<ActivationNorms, Error> {
-    prepared(options, observer, |ready| {
+    let measured = prepared(options, hub, observer, |ready| {
         unless_interrupted(interrupted)?;
         ready.measure(options, observer, interrupted)
-    })
+    });
+    unless_interrupted_meanwhile(measured, interrupted)
 }
 
 /// Finds out whether [`activation_norms`] would refuse its input: opens everything and tokenizes the texts, but computes
@@ -68,14 +72,14 @@ pub fn activation_norms(
 ///
 /// # Errors
 /// As [`activation_norms`].
-pub fn check_activation_norms(options: &ActivationNormsOptions) -> Result<(), Error> {
-    prepared(options, &(), |_| Ok(()))
+pub fn check_activation_norms(options: &ActivationNormsOptions, hub: &Hub) -> Result<(), Error> {
+    prepared(options, hub, &(), |_| Ok(()))
 }
 
 /// Models and texts that fit together.
 struct Ready<'a> {
     texts: &'a Texts,
-    sides: &'a [(Side, &'a Checkpoint)],
+    models: &'a [OpenModel],
     groups: Vec<Group<'a>>,
     device: DeviceChoice,
     dtype: DtypeChoice,
@@ -85,6 +89,7 @@ struct Ready<'a> {
 /// All that can be wrong with the input is found out here, before a folder is made.
 fn prepared<R: Send>(
     options: &ActivationNormsOptions,
+    hub: &Hub,
     observer: &dyn Observer,
     then: impl FnOnce(&Ready<'_>) -> Result<R, Error> + Send,
 ) -> Result<R, Error> {
@@ -95,14 +100,17 @@ fn prepared<R: Send>(
         let dtype = options.dtype.on(&device);
         let memory_budget = options.memory_budget.unwrap_or_else(memory::default_budget);
         let groups = options.models.groups();
-        let paths: Vec<&PathBuf> = groups.iter().flatten().copied().collect();
-        let opened =
-            paths.iter().enumerate().map(|(index, path)| open(options.models.side(index), path, observer));
-        let checkpoints: Vec<Checkpoint> = opened.collect::<Result<_, _>>()?;
-        let models: Vec<Model<'_>> = checkpoints.iter().map(Model::open).collect::<Result<_, _>>()?;
-        let tokens = paths.iter().map(|path| {
-            let tokenizer = Tokenizer::beside(path)?;
-            texts.tokens(&path.to_string_lossy(), &tokenizer, options.max_length)
+        let references: Vec<&ModelReference> = groups.iter().flatten().copied().collect();
+        let opened = references.iter().enumerate().map(|(index, reference)| {
+            let wanted = Wanted { tokenizer: true };
+            open(options.models.side(index), reference, wanted, options.stream, hub, observer)
+        });
+        let opened: Vec<OpenModel> = opened.collect::<Result<_, _>>()?;
+        let models = opened.iter().map(|opened| Model::open(&opened.checkpoint));
+        let models: Vec<Model<'_>> = models.collect::<Result<_, _>>()?;
+        let tokens = opened.iter().map(|opened| {
+            let tokenizer = Tokenizer::of(&opened.checkpoint)?;
+            texts.tokens(&opened.reference.to_text(), &tokenizer, options.max_length)
         });
         let tokens: Vec<Tokens> = tokens.collect::<Result<_, Error>>()?;
         let stream_options = StreamOptions {
@@ -119,10 +127,8 @@ fn prepared<R: Send>(
             Group::new(&models[members.clone()], &tokens[members], &stream_options)
         });
         let groups: Vec<Group<'_>> = groups.collect::<Result<_, _>>()?;
-        let sides: Vec<(Side, &Checkpoint)> =
-            checkpoints.iter().enumerate().map(|(index, one)| (options.models.side(index), one)).collect();
         let device = DeviceChoice::from(&stream_options.device);
-        then(&Ready { texts: &texts, sides: &sides, groups, device, dtype, memory_budget })
+        then(&Ready { texts: &texts, models: &opened, groups, device, dtype, memory_budget })
     })
 }
 
@@ -152,7 +158,7 @@ impl Ready<'_> {
             memory_budget: self.memory_budget,
             windows: self.groups.iter().map(|group| group.stream.windows()).max().unwrap_or(0),
         };
-        let provenance = provenance::of_activation_norms(options, self.sides, &found);
+        let provenance = provenance::of_activation_norms(options, self.models, &found);
         tables.stage(&found.norms, &provenance).map_err(tables_error)?;
         tables.stage(&found.summary, &provenance).map_err(tables_error)?;
         let is_pairs = matches!(options.models, Models::Pairs(_));

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use activations::{DeviceChoice, DtypeChoice};
+use hub::ModelReference;
 use report::Format;
 
 use crate::{Error, Side};
@@ -20,26 +21,26 @@ pub struct Split {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Models {
     /// Each by itself; they need have nothing in common.
-    OneByOne(Vec<PathBuf>),
+    OneByOne(Vec<ModelReference>),
     /// Baselines and changed models of the same depth, width and tokens, compared token by token. All that share a
     /// baseline go through one forward pass side by side, in which the baseline is computed once.
-    Pairs(Vec<(PathBuf, PathBuf)>),
+    Pairs(Vec<(ModelReference, ModelReference)>),
 }
 
 impl Models {
     /// A baseline and a changed model.
     #[must_use]
-    pub fn pair(a: impl Into<PathBuf>, b: impl Into<PathBuf>) -> Self {
+    pub fn pair(a: impl Into<ModelReference>, b: impl Into<ModelReference>) -> Self {
         Self::Pairs(vec![(a.into(), b.into())])
     }
 
     /// Those that go through a forward pass together: of pairs a baseline, then the models compared with it.
-    pub(crate) fn groups(&self) -> Vec<Vec<&PathBuf>> {
+    pub(crate) fn groups(&self) -> Vec<Vec<&ModelReference>> {
         let pairs = match self {
             Self::OneByOne(models) => return models.iter().map(|model| vec![model]).collect(),
             Self::Pairs(pairs) => pairs,
         };
-        let mut groups: Vec<Vec<&PathBuf>> = Vec::new();
+        let mut groups: Vec<Vec<&ModelReference>> = Vec::new();
         for (a, b) in pairs {
             match groups.iter_mut().find(|group| group[0] == a) {
                 Some(group) if group[1..].contains(&b) => {}
@@ -63,8 +64,10 @@ impl Models {
 /// Settings of [`activation_norms`](crate::activation_norms).
 #[derive(Clone, Debug)]
 pub struct ActivationNormsOptions {
-    /// Folders or files of the models, each with its `config.json` and `tokenizer.json`.
+    /// The models, each with its `config.json` and `tokenizer.json`.
     pub models: Models,
+    /// Whether a model that is not on disk is read from where it is, block by block, rather than downloaded.
+    pub stream: bool,
     /// The texts, each under a name of its own.
     pub splits: Vec<Split>,
     /// The tables go into this folder.
@@ -100,6 +103,7 @@ impl ActivationNormsOptions {
     pub fn new(models: Models, splits: Vec<Split>, outdir: impl Into<PathBuf>) -> Self {
         Self {
             models,
+            stream: false,
             splits,
             outdir: outdir.into(),
             max_samples: 128,
@@ -129,7 +133,7 @@ impl ActivationNormsOptions {
             Models::OneByOne(models) if models.is_empty() => Err(Error::NoModel),
             Models::Pairs(pairs) if pairs.is_empty() => Err(Error::NoModel),
             Models::OneByOne(models) => match twice(models) {
-                Some(path) => Err(Error::ModelTwice { path: path.clone() }),
+                Some(model) => Err(Error::ModelTwice { model: model.clone() }),
                 None => Ok(()),
             },
             Models::Pairs(_) => Ok(()),

@@ -1,8 +1,12 @@
 //! The one error type of this crate.
 
+use std::borrow::Cow;
+use std::error::Error as _;
 use std::path::PathBuf;
 
-use crate::Side;
+use hub::ModelReference;
+
+use crate::{RowCounts, Side};
 
 /// Why a task could not be done.
 #[derive(Debug, thiserror::Error)]
@@ -15,6 +19,14 @@ pub enum Error {
         side: Side,
         /// Why.
         source: weights_io::Error,
+    },
+    /// A model was not found, or could not be downloaded.
+    #[error("model {side} cannot be had")]
+    NotHad {
+        /// Which one.
+        side: Side,
+        /// Why.
+        source: Box<hub::Error>,
     },
     /// A pair of matrices could not be compared.
     #[error("cannot compare `{}`", name.escape_debug())]
@@ -40,10 +52,10 @@ pub enum Error {
     #[error("there is no model to measure")]
     NoModel,
     /// A model was given twice, to be measured by itself.
-    #[error("model {} is given twice", path.display())]
+    #[error("model {model} is given twice")]
     ModelTwice {
         /// The model.
-        path: PathBuf,
+        model: ModelReference,
     },
     /// No text was given.
     #[error("there is no text to measure models on")]
@@ -87,16 +99,16 @@ pub enum Error {
     #[error("there are no two models to compare")]
     NothingToCompare,
     /// A baseline was given and nothing to compare it with.
-    #[error("there is nothing to compare {} with", base.display())]
+    #[error("there is nothing to compare {base} with")]
     OnlyBaseline {
         /// The baseline.
-        base: PathBuf,
+        base: ModelReference,
     },
     /// A changed model was given and no baseline.
-    #[error("there is no baseline to compare {} with", changed.display())]
+    #[error("there is no baseline to compare {changed} with")]
     NoBaseline {
         /// The changed model.
-        changed: PathBuf,
+        changed: ModelReference,
     },
     /// A text does not say which two models are to be compared.
     #[error("`{}` does not name two models", text.escape_debug())]
@@ -165,6 +177,79 @@ pub enum Error {
         /// Why.
         source: report::Error,
     },
+    /// A text does not say which column of what is meant.
+    #[error("cannot take samples from `{}`: {reason}", text.escape_debug())]
+    DatasetSpec {
+        /// The text.
+        text: String,
+        /// Why not.
+        reason: &'static str,
+    },
+    /// There is no source of samples.
+    #[error("there is no data set to take samples from")]
+    NoDataset,
+    /// A data set was not found, or could not be downloaded.
+    #[error("data set {id} cannot be had")]
+    Dataset {
+        /// Its name on the Hub.
+        id: String,
+        /// Why.
+        source: Box<hub::Error>,
+    },
+    /// A file with samples could not be read.
+    #[error("cannot read {}", path.display())]
+    DatasetFile {
+        /// The file.
+        path: PathBuf,
+        /// The refusal of the operating system.
+        source: std::io::Error,
+    },
+    /// A file with samples is no Parquet, damaged, or compressed in a way that is not supported.
+    #[error("{} cannot be read as Parquet", path.display())]
+    DatasetParquet {
+        /// The file.
+        path: PathBuf,
+        /// What parquet says.
+        source: Box<arrow::error::ArrowError>,
+    },
+    /// A line of a file with samples is not as it should be.
+    #[error("{}, line {line}: {message}", path.display())]
+    DatasetLine {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: u64,
+        /// What is wrong there.
+        message: String,
+    },
+    /// A file with samples lacks the column that they should be in.
+    #[error("{} has no column `{}`, but {}", path.display(), column.escape_debug(), present.join(", "))]
+    DatasetColumn {
+        /// The file.
+        path: PathBuf,
+        /// The column.
+        column: String,
+        /// The columns that it has.
+        present: Vec<String>,
+    },
+    /// A column that samples should be in holds something else.
+    #[error("{}: column `{}` is no text, but {found}", path.display(), column.escape_debug())]
+    DatasetColumnType {
+        /// The file.
+        path: PathBuf,
+        /// The column.
+        column: String,
+        /// What it holds.
+        found: String,
+    },
+    /// Not one row is a sample.
+    #[error("{} has no sample: {}", spec.escape_debug(), counts.left_out().unwrap_or("no row".into()))]
+    NoSample {
+        /// What was asked for.
+        spec: String,
+        /// What became of its rows.
+        counts: RowCounts,
+    },
     /// The threads could not be started.
     #[error("cannot start {threads} threads")]
     Threads {
@@ -195,7 +280,27 @@ impl From<activations::Error> for Error {
 impl Error {
     /// What the user can do about it, as one sentence; empty where the message says it all.
     #[must_use]
-    pub fn hint(&self) -> &'static str {
+    pub fn hint(&self) -> Cow<'static, str> {
+        self.of_hub().map_or_else(|| self.own_hint().into(), |cause| cause.hint().into())
+    }
+
+    /// The cause that lies with the Hub or the way to it: by itself, or where a model is streamed, behind a failed read.
+    fn of_hub(&self) -> Option<&hub::Error> {
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            let boxed = error.downcast_ref::<Box<hub::Error>>().map(AsRef::as_ref);
+            // What an I/O error wraps is not among its sources.
+            let wrapped =
+                error.downcast_ref::<std::io::Error>().and_then(|error| error.get_ref()?.downcast_ref());
+            if let Some(found) = boxed.or(wrapped) {
+                return Some(found);
+            }
+            cause = error.source();
+        }
+        None
+    }
+
+    fn own_hint(&self) -> &'static str {
         match self {
             Self::Model { source, .. } => source.hint(),
             Self::Activations { source } | Self::Variable { source, .. } => source.hint(),
@@ -207,6 +312,17 @@ impl Error {
                 "measure them one by one, as collect-activation-norms does with --models"
             }
             Self::Tables { source } | Self::Report { source } | Self::Plots { source } => source.hint(),
+            Self::DatasetSpec { .. } => {
+                "give hub-dataset:config:split:column, or a .parquet, .jsonl or .csv file and :column, or a .txt file"
+            }
+            Self::NoDataset => "give --forget or --retain something else than none",
+            Self::DatasetFile { .. } => "check the path",
+            Self::DatasetParquet { .. } => {
+                "fetch or make the file again; its compression may be snappy, gzip, lz4 or zstd"
+            }
+            Self::DatasetLine { .. } => "correct the file",
+            Self::DatasetColumn { .. } | Self::DatasetColumnType { .. } => "name a column of texts",
+            Self::NoSample { .. } => "choose another column, or fewer characters with --min-chars",
             Self::Threads { .. } => "ask for fewer threads with --threads",
             Self::Settings { source } => match source {
                 spectral::Error::FailureProbability(_) => "give --failure-probability a value such as 1e-9",
@@ -214,9 +330,7 @@ impl Error {
                 spectral::Error::MaxPasses => "give --max-passes a value such as 128",
                 _ => "give --tolerance a value such as 1e-4",
             },
-            Self::NothingToCompare => {
-                "give --base with --filtered or --unlearned, or --compare A=B, or --config FILE"
-            }
+            Self::NothingToCompare => "name a baseline and a changed model",
             Self::OnlyBaseline { .. } => {
                 "give --filtered or --unlearned (environment variables and run.toml count too)"
             }
@@ -233,7 +347,11 @@ impl Error {
             }
             Self::ConfigExists { .. } => "give another name, or --force to overwrite it",
             Self::State { .. } => "remove it",
-            Self::Matrix { .. } | Self::Interrupted | Self::RunInterrupted { .. } => "",
+            Self::NotHad { .. }
+            | Self::Dataset { .. }
+            | Self::Matrix { .. }
+            | Self::Interrupted
+            | Self::RunInterrupted { .. } => "",
         }
     }
 

@@ -101,12 +101,12 @@ fn optional(folder: &Path, name: &str) -> Result<Option<Table>, report::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ParamStatsOptions, param_stats};
+    use crate::{Hub, ParamStatsOptions, param_stats};
 
     fn tables(folder: &Path) -> PathBuf {
         let pair = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/pairs/neox");
         let options = ParamStatsOptions::new(format!("{pair}/a"), format!("{pair}/b"), folder);
-        param_stats(&options, &(), &AtomicBool::new(false)).unwrap().folder
+        param_stats(&options, &Hub::default(), &(), &AtomicBool::new(false)).unwrap().folder
     }
 
     fn report(folder: &Path, file: &Path) -> Result<PathBuf, Error> {

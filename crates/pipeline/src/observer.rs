@@ -29,6 +29,11 @@ impl fmt::Display for Side {
 
 /// Receives the events of a task. Every method does nothing by default; calls may come from any thread.
 pub trait Observer: Sync {
+    /// Who hears of downloads.
+    fn downloads(&self) -> &dyn hub::Observer {
+        &()
+    }
+
     /// A checkpoint was opened.
     fn opened(&self, side: Side, checkpoint: &Checkpoint) {
         let _ = (side, checkpoint);

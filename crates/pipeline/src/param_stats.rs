@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc;
 
+use hub::{Hub, ModelReference, Wanted};
 use rayon::prelude::*;
 use report::{Format, LedgerRow, MatrixRow, SingularValueRow, Tables, ZeroDeltas, per_component, per_layer};
 use spectral::{Matrix, Method, Outcome};
@@ -12,16 +13,18 @@ use weights_io::{Checkpoint, Pairing, Selection, Status, TensorInfo, TensorView,
 
 use crate::ledger::{Counts, ledger_row};
 use crate::matrix_row::{matrix_row, singular_value_rows, spectral_dtype};
-use crate::setup::{open, stage_if, thread_pool, unless_interrupted};
+use crate::setup::{open, stage_if, thread_pool, unless_interrupted, unless_interrupted_meanwhile};
 use crate::{Error, Observer, Side, provenance};
 
 /// Settings of [`param_stats`].
 #[derive(Clone, Debug)]
 pub struct ParamStatsOptions {
-    /// Folder or file of the baseline.
-    pub model_a: PathBuf,
-    /// Folder or file of the changed model.
-    pub model_b: PathBuf,
+    /// The baseline.
+    pub model_a: ModelReference,
+    /// The changed model.
+    pub model_b: ModelReference,
+    /// Whether a model that is not on disk is read from where it is, tensor by tensor, rather than downloaded.
+    pub stream: bool,
     /// The tables go into `<outdir>/<A>__to__<B>/`.
     pub outdir: PathBuf,
     /// What that folder is called instead.
@@ -44,10 +47,15 @@ pub struct ParamStatsOptions {
 impl ParamStatsOptions {
     /// Defaults: linear layers, σ₁ certified to 1e-4, CSV and Parquet.
     #[must_use]
-    pub fn new(model_a: impl Into<PathBuf>, model_b: impl Into<PathBuf>, outdir: impl Into<PathBuf>) -> Self {
+    pub fn new(
+        model_a: impl Into<ModelReference>,
+        model_b: impl Into<ModelReference>,
+        outdir: impl Into<PathBuf>,
+    ) -> Self {
         Self {
             model_a: model_a.into(),
             model_b: model_b.into(),
+            stream: false,
             outdir: outdir.into(),
             name: None,
             selection: Selection::default(),
@@ -132,21 +140,32 @@ impl ParamStats {
 /// Every [`Error`]. Nothing is written then.
 pub fn param_stats(
     options: &ParamStatsOptions,
+    hub: &Hub,
+    observer: &dyn Observer,
+    interrupted: &AtomicBool,
+) -> Result<ParamStats, Error> {
+    unless_interrupted_meanwhile(compare(options, hub, observer, interrupted), interrupted)
+}
+
+fn compare(
+    options: &ParamStatsOptions,
+    hub: &Hub,
     observer: &dyn Observer,
     interrupted: &AtomicBool,
 ) -> Result<ParamStats, Error> {
     options.numerics.check().map_err(|source| Error::Settings { source })?;
     let pool = thread_pool(options.threads)?;
-    let a = open(Side::A, &options.model_a, observer)?;
-    let b = open(Side::B, &options.model_b, observer)?;
+    let open = |side, model| open(side, model, Wanted::default(), options.stream, hub, observer);
+    let models = [open(Side::A, &options.model_a)?, open(Side::B, &options.model_b)?];
+    let [a, b] = models.each_ref().map(|model| &model.checkpoint);
     let tables_error = |source| Error::Tables { source };
     let mut tables = Tables::create(options.folder(), &options.formats).map_err(tables_error)?;
 
-    let pairings = pairs(&a, &b, options.selection);
+    let pairings = pairs(a, b, options.selection);
     let work: Vec<Work<'_>> = pairings.iter().filter_map(Work::of).collect();
     observer.started(work.len(), work.iter().map(Work::bytes).sum());
     let numerics = options.numerics_for(pairings.len());
-    let run = Run { a: &a, b: &b, numerics, observer, interrupted };
+    let run = Run { a, b, numerics, observer, interrupted };
     let outcomes = pool.install(|| run.compare_all(&work))?;
 
     let mut counted = std::collections::HashMap::new();
@@ -167,13 +186,13 @@ pub fn param_stats(
     }
     let mut ledger: Vec<LedgerRow> = pairings
         .iter()
-        .map(|pairing| ledger_row(pairing, counted.get(pairing.name.as_str()).copied(), &a, &b))
+        .map(|pairing| ledger_row(pairing, counted.get(pairing.name.as_str()).copied(), a, b))
         .collect();
     matrices.sort_by(|a, b| a.name.cmp(&b.name));
     singular_values.sort_by(|a: &SingularValueRow, b| a.name.cmp(&b.name)); // stable: index by index
     ledger.sort_by(|a, b| a.name.cmp(&b.name));
 
-    let provenance = provenance::of_param_stats(options, &a, &b);
+    let provenance = provenance::of_param_stats(options, &models);
     tables.stage(&matrices, &provenance).map_err(tables_error)?;
     tables.stage(&per_layer(&matrices, options.zero_deltas), &provenance).map_err(tables_error)?;
     tables.stage(&per_component(&matrices), &provenance).map_err(tables_error)?;

@@ -5,15 +5,16 @@ use std::time::UNIX_EPOCH;
 use report::Provenance;
 use serde_json::json;
 use spectral::Method;
-use weights_io::{Checkpoint, MappedFile, Selection};
+use weights_io::{Selection, Source, Version};
 
-use crate::{ActivationNorms, ActivationNormsOptions, ParamStatsOptions, Side, Split};
+use crate::setup::OpenModel;
+use crate::{ActivationNorms, ActivationNormsOptions, ParamStatsOptions, Split};
 
 /// What every key begins with.
 pub(crate) const PREFIX: &str = "model_diffs.";
 
-pub(crate) fn of_param_stats(options: &ParamStatsOptions, a: &Checkpoint, b: &Checkpoint) -> Provenance {
-    let mut provenance = of_task("param_stats", &options.arguments, &[(Side::A, a), (Side::B, b)]);
+pub(crate) fn of_param_stats(options: &ParamStatsOptions, models: &[OpenModel]) -> Provenance {
+    let mut provenance = of_task("param_stats", &options.arguments, models);
     let mut add = |key: &str, value: String| provenance.add(format!("{PREFIX}{key}"), value);
     let selection = match options.selection {
         Selection::Linear => "linear",
@@ -41,7 +42,7 @@ pub(crate) fn of_param_stats(options: &ParamStatsOptions, a: &Checkpoint, b: &Ch
 
 pub(crate) fn of_activation_norms(
     options: &ActivationNormsOptions,
-    models: &[(Side, &Checkpoint)],
+    models: &[OpenModel],
     found: &ActivationNorms,
 ) -> Provenance {
     let mut provenance = of_task("activation_norms", &options.arguments, models);
@@ -59,28 +60,34 @@ pub(crate) fn of_activation_norms(
 }
 
 /// What every task says: what ran, with which arguments, on which files.
-fn of_task(task: &str, arguments: &[String], models: &[(Side, &Checkpoint)]) -> Provenance {
+fn of_task(task: &str, arguments: &[String], models: &[OpenModel]) -> Provenance {
     let mut provenance = Provenance::default();
     let mut add = |key: &str, value: String| provenance.add(format!("{PREFIX}{key}"), value);
     add("version", env!("CARGO_PKG_VERSION").into());
     add("task", task.into());
     add("arguments", json!(arguments).to_string());
-    for (side, checkpoint) in models {
+    for OpenModel { side, reference, commit, checkpoint } in models {
         let model = format!("model_{side}").to_lowercase();
-        add(&model, checkpoint.path().to_string_lossy().into_owned());
+        add(&model, reference.to_text());
+        if let Some(commit) = commit {
+            add(&format!("{model}_commit"), commit.clone());
+        }
         add(&format!("{model}_took"), checkpoint.took().to_string_lossy().into_owned());
-        let shards: Vec<_> = checkpoint.shards().iter().map(shard).collect();
+        let shards: Vec<_> = checkpoint.shards().iter().map(|file| shard(&**file)).collect();
         add(&format!("{model}_shards"), json!(shards).to_string());
     }
     provenance
 }
 
-/// Path, size and time of last change of a weight file.
-fn shard(file: &MappedFile) -> serde_json::Value {
-    let modified = file.modified().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-    json!({
-        "path": file.path().to_string_lossy(),
-        "bytes": file.len(),
-        "modified_unix_seconds": modified.map(|time| time.as_secs_f64()),
-    })
+/// Path, size and version of a weight file.
+fn shard(file: &dyn Source) -> serde_json::Value {
+    let (key, version) = match file.version() {
+        Version::Etag(tag) => ("etag", Some(json!(tag))),
+        Version::Modified(time) => {
+            let since = time.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+            ("modified_unix_seconds", since.map(|since| json!(since.as_secs_f64())))
+        }
+        _ => ("version", None),
+    };
+    json!({ "path": file.path().to_string_lossy(), "bytes": file.len(), key: version })
 }

@@ -1,8 +1,8 @@
 //! What every task does the same way: start threads, open checkpoints, heed an interruption, leave out tables.
 
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use hub::{Hub, ModelReference, Wanted};
 use rayon::ThreadPool;
 use report::{Provenance, Row, Tables};
 use weights_io::Checkpoint;
@@ -17,11 +17,41 @@ pub(crate) fn thread_pool(threads: usize) -> Result<ThreadPool, Error> {
         .map_err(|source| Error::Threads { threads, source })
 }
 
-/// Opens a model and tells the observer.
-pub(crate) fn open(side: Side, path: &Path, observer: &dyn Observer) -> Result<Checkpoint, Error> {
-    let checkpoint = Checkpoint::open(path).map_err(|source| Error::Model { side, source })?;
+/// What a task ended with. An error once the flag is set comes of the interruption: downloads and streams end with it.
+pub(crate) fn unless_interrupted_meanwhile<T>(
+    ended: Result<T, Error>,
+    interrupted: &AtomicBool,
+) -> Result<T, Error> {
+    ended.map_err(|error| unless_interrupted(interrupted).err().unwrap_or(error))
+}
+
+/// A model of a task.
+pub(crate) struct OpenModel {
+    pub(crate) side: Side,
+    /// What it was called.
+    pub(crate) reference: ModelReference,
+    /// Which commit of its repository it is, if it comes from one.
+    pub(crate) commit: Option<String>,
+    pub(crate) checkpoint: Checkpoint,
+}
+
+/// Finds and opens a model, and tells the observer.
+pub(crate) fn open(
+    side: Side,
+    reference: &ModelReference,
+    wanted: Wanted,
+    stream: bool,
+    hub: &Hub,
+    observer: &dyn Observer,
+) -> Result<OpenModel, Error> {
+    let located =
+        hub.locate(reference, wanted, stream, observer.downloads()).map_err(|source| match source {
+            hub::Error::Interrupted => Error::Interrupted,
+            source => Error::NotHad { side, source: Box::new(source) },
+        })?;
+    let checkpoint = located.open().map_err(|source| Error::Model { side, source })?;
     observer.opened(side, &checkpoint);
-    Ok(checkpoint)
+    Ok(OpenModel { side, reference: reference.clone(), commit: located.commit, checkpoint })
 }
 
 /// [`Error::Interrupted`] if the flag is set.

@@ -10,7 +10,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use altered::altered;
 use common::{Row, agrees, csv};
-use pipeline::{ActivationNorms, ActivationNormsOptions, Error, Models, Observer, Split, activation_norms};
+use pipeline::{
+    ActivationNorms, ActivationNormsOptions, Error, Hub, Models, Observer, Split, activation_norms,
+};
 use serde_json::Value;
 
 fn fixtures() -> PathBuf {
@@ -30,7 +32,7 @@ fn lockstep(a: &Path, b: &Path) -> Models {
 }
 
 fn one_by_one(models: &[&Path]) -> Models {
-    Models::OneByOne(models.iter().map(Into::into).collect())
+    Models::OneByOne(models.iter().map(|model| (*model).into()).collect())
 }
 
 /// As the fixture was made.
@@ -44,11 +46,11 @@ fn options(models: Models, outdir: &Path) -> ActivationNormsOptions {
 }
 
 fn run(options: &ActivationNormsOptions) -> ActivationNorms {
-    activation_norms(options, &(), &AtomicBool::new(false)).unwrap()
+    activation_norms(options, &Hub::default(), &(), &AtomicBool::new(false)).unwrap()
 }
 
 fn error(options: &ActivationNormsOptions) -> Error {
-    activation_norms(options, &(), &AtomicBool::new(false)).unwrap_err()
+    activation_norms(options, &Hub::default(), &(), &AtomicBool::new(false)).unwrap_err()
 }
 
 /// Whether a row is of the hidden state that the fixture calls by a layer's number or `pre_norm`.
@@ -188,7 +190,7 @@ fn pairs_of_one_baseline_are_measured_as_each_by_itself() {
     let (a, b) = (pair("a"), pair("b"));
     let copy = altered(outdir.path(), "b", "config.json", "llama", "llama");
     let pairs = [(&a, &b), (&a, &copy), (&copy, &a), (&a, &b)];
-    let models = Models::Pairs(pairs.map(|(a, b)| (a.clone(), b.clone())).to_vec());
+    let models = Models::Pairs(pairs.map(|(a, b)| (a.into(), b.into())).to_vec());
     let found = run(&options(models, &outdir.path().join("tables")));
     let names = [&a, &b, &copy].map(|path| path.to_string_lossy().into_owned());
     let mut seen: Vec<&str> = found.norms.iter().map(|row| row.model.as_str()).collect();
@@ -294,13 +296,14 @@ fn an_observer_hears_of_every_step_and_an_interrupted_run_writes_nothing() {
     let mut settings = options(lockstep(&pair("a"), &pair("b")), &outdir.path().join("new"));
     settings.batch_size = Some(2);
     let steps = Steps::default();
-    activation_norms(&settings, &steps, &AtomicBool::new(false)).unwrap();
+    activation_norms(&settings, &Hub::default(), &steps, &AtomicBool::new(false)).unwrap();
     assert_eq!(steps.started.into_inner(), 2 * 3 * 12);
     assert_eq!(steps.done.into_inner(), 2 * 3 * 12);
 
     settings.outdir = outdir.path().join("newer");
     let steps = Steps { interrupt: Some(AtomicBool::new(false)), ..Steps::default() };
-    let failed = activation_norms(&settings, &steps, steps.interrupt.as_ref().unwrap()).unwrap_err();
+    let failed =
+        activation_norms(&settings, &Hub::default(), &steps, steps.interrupt.as_ref().unwrap()).unwrap_err();
     assert!(matches!(failed, Error::Interrupted), "{failed:?}");
     assert_eq!(steps.done.into_inner(), 2, "the batch after the signal is not computed to its end");
     assert!(!settings.outdir.exists());

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use pipeline::{
-    ActivationNormsOptions, Models, ParamStats, ParamStatsOptions, Split, activation_norms, param_stats,
+    ActivationNormsOptions, Hub, Models, ParamStats, ParamStatsOptions, Split, activation_norms, param_stats,
 };
 use report::{ActivationDifferenceRow, MatrixRow};
 use weights_io::Checkpoint;
@@ -26,7 +26,7 @@ fn demo(name: &str) -> PathBuf {
 fn compared_with_baseline(model: &str) -> ParamStats {
     let outdir = tempfile::tempdir().unwrap();
     let options = ParamStatsOptions::new(demo("baseline"), demo(model), outdir.path());
-    let found = param_stats(&options, &(), &AtomicBool::new(false)).unwrap();
+    let found = param_stats(&options, &Hub::default(), &(), &AtomicBool::new(false)).unwrap();
     assert_eq!((found.matrices.len(), found.gaps().count()), (25, 0));
     found
 }
@@ -75,7 +75,7 @@ fn unlearning_moves_hidden_states_of_the_text_to_forget_and_hardly_those_to_reta
     let mut options =
         ActivationNormsOptions::new(models, vec![split("forget"), split("retain")], outdir.path());
     options.max_samples = 48; // half of the texts: debug builds are slow
-    let found = activation_norms(&options, &(), &AtomicBool::new(false)).unwrap();
+    let found = activation_norms(&options, &Hub::default(), &(), &AtomicBool::new(false)).unwrap();
     let of = |name: &'static str| found.differences.iter().filter(move |row| row.split == name);
     let relative = |row: &ActivationDifferenceRow| row.relative_difference_mean.unwrap();
 

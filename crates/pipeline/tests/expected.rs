@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use common::Row;
-use pipeline::{Error, Observer, ParamStats, ParamStatsOptions, Side, param_stats};
+use pipeline::{Error, Hub, Observer, ParamStats, ParamStatsOptions, Side, param_stats};
 use report::{Format, ZeroDeltas};
 use serde_json::Value;
 use spectral::{Certification, Method, Operators};
@@ -25,7 +25,7 @@ fn options(name: &str, outdir: &Path) -> ParamStatsOptions {
 }
 
 fn run(options: &ParamStatsOptions) -> ParamStats {
-    param_stats(options, &(), &AtomicBool::new(false)).unwrap()
+    param_stats(options, &Hub::default(), &(), &AtomicBool::new(false)).unwrap()
 }
 
 /// A table that was written.
@@ -252,7 +252,7 @@ fn an_interrupted_run_writes_nothing() {
     let outdir = tempfile::tempdir().unwrap();
     let flag = AtomicBool::new(false);
     let options = options("neox", &outdir.path().join("new"));
-    let error = param_stats(&options, &InterruptAfter(&flag), &flag).unwrap_err();
+    let error = param_stats(&options, &Hub::default(), &InterruptAfter(&flag), &flag).unwrap_err();
     assert!(matches!(error, Error::Interrupted), "{error:?}");
     assert_eq!(std::fs::read_dir(outdir.path()).unwrap().count(), 0);
 }
@@ -275,7 +275,7 @@ fn an_observer_hears_of_everything_once() {
     let outdir = tempfile::tempdir().unwrap();
     let log = Log::default();
     let options = options("neox", outdir.path());
-    let found = param_stats(&options, &log, &AtomicBool::new(false)).unwrap();
+    let found = param_stats(&options, &Hub::default(), &log, &AtomicBool::new(false)).unwrap();
     let events = log.0.into_inner().unwrap();
     assert_eq!(events.len(), 3 + found.matrices.len());
     let total: u64 = found.matrices.iter().map(|row| row.rows * row.columns * 2 * 2).sum();
@@ -293,15 +293,15 @@ fn bad_settings_and_bad_models_leave_no_folder() {
         Certification { max_passes: 0, ..good },
     ] {
         bad.numerics.method = Method::Certified(method);
-        let error = param_stats(&bad, &(), &AtomicBool::new(false)).unwrap_err();
+        let error = param_stats(&bad, &Hub::default(), &(), &AtomicBool::new(false)).unwrap_err();
         assert!(matches!(error, Error::Settings { .. }) && !error.hint().is_empty(), "{error:?}");
     }
     bad.numerics = spectral::Options { top_k: 65, ..spectral::Options::default() };
-    let error = param_stats(&bad, &(), &AtomicBool::new(false)).unwrap_err();
+    let error = param_stats(&bad, &Hub::default(), &(), &AtomicBool::new(false)).unwrap_err();
     assert!(error.hint().contains("--top-k"), "{error:?}");
     let mut missing = options("neox", &outdir.path().join("new"));
-    missing.model_b = outdir.path().join("nowhere");
-    let error = param_stats(&missing, &(), &AtomicBool::new(false)).unwrap_err();
+    missing.model_b = outdir.path().join("nowhere").into();
+    let error = param_stats(&missing, &Hub::default(), &(), &AtomicBool::new(false)).unwrap_err();
     assert!(matches!(error, Error::Model { side: Side::B, .. }), "{error:?}");
     assert!(!error.hint().is_empty());
     assert_eq!(std::fs::read_dir(outdir.path()).unwrap().count(), 0);

@@ -11,7 +11,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use altered::altered;
-use pipeline::{Error, ModelPair, Observer, PictureFormat, RunOptions, RunOutcome, Split, StepStatus, run};
+use pipeline::{
+    Error, Hub, ModelPair, Observer, PictureFormat, RunOptions, RunOutcome, Split, StepStatus, run,
+};
 
 /// A folder with models of its own, to change and to break.
 struct Place {
@@ -52,7 +54,7 @@ impl Place {
 }
 
 fn done(options: &RunOptions) -> RunOutcome {
-    run(options, &(), &AtomicBool::new(false)).unwrap()
+    run(options, &Hub::default(), &(), &AtomicBool::new(false)).unwrap()
 }
 
 /// Each step's name and how it ended, in a letter: Done, Unchanged, Failed, Not run.
@@ -241,7 +243,7 @@ fn an_interrupted_run_goes_on_where_it_stopped() {
         let place = Place::new();
         let flag = AtomicBool::new(false);
         let interrupter = Interrupter { at, within, now: AtomicBool::new(false), flag: &flag };
-        match run(&place.options(&PAIR), &interrupter, &flag) {
+        match run(&place.options(&PAIR), &Hub::default(), &interrupter, &flag) {
             Err(Error::RunInterrupted { finished: count, steps: 5 }) => assert!(count >= finished, "{at}"),
             other => panic!("{other:?}"),
         }
@@ -251,7 +253,7 @@ fn an_interrupted_run_goes_on_where_it_stopped() {
         assert_eq!(letters(&done(&place.options(&PAIR))), "UUUUU");
     }
     let place = Place::new();
-    let interrupted = run(&place.options(&PAIR), &(), &AtomicBool::new(true));
+    let interrupted = run(&place.options(&PAIR), &Hub::default(), &(), &AtomicBool::new(true));
     assert!(matches!(interrupted, Err(Error::RunInterrupted { finished: 0, steps: 5 })));
     assert!(!place.path("out").exists(), "nothing is written");
 }
@@ -326,7 +328,7 @@ fn pairs_share_their_baseline() {
     let place = Place::new();
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/activations/pair/a-bin");
     let mut options = place.options(&[("a", "b"), ("a", "c")]);
-    options.pairs[1].b = fixture;
+    options.pairs[1].b = fixture.as_path().into();
     let outcome = done(&options);
     assert_eq!(letters(&outcome), "DDDDDDD");
     let norms = fs::read_to_string(place.path("out/activation_norms/activation_norms.csv")).unwrap();
@@ -334,7 +336,7 @@ fn pairs_share_their_baseline() {
         norms.lines().filter(|line| line.starts_with(&format!("{},", model.display()))).count()
     };
     // Five places on two texts.
-    assert_eq!((of(&place.path("a")), of(&place.path("b")), of(&options.pairs[1].b)), (10, 10, 10));
+    assert_eq!((of(&place.path("a")), of(&place.path("b")), of(&fixture)), (10, 10, 10));
     let differences = fs::read_to_string(place.path("out/activation_norms/activation_diffs.csv")).unwrap();
     assert_eq!(differences.lines().count(), 1 + 20);
 }
@@ -357,7 +359,7 @@ fn a_state_that_cannot_be_read_counts_as_none_and_is_said() {
         fs::create_dir_all(&options.outroot).unwrap();
         fs::write(options.outroot.join("run-state.json"), state).unwrap();
         let warnings = Warnings::default();
-        let outcome = run(&options, &warnings, &AtomicBool::new(false)).unwrap();
+        let outcome = run(&options, &Hub::default(), &warnings, &AtomicBool::new(false)).unwrap();
         assert_eq!(letters(&outcome), "DDDDD", "{state}");
         let warnings = warnings.0.into_inner().unwrap();
         assert_eq!(warnings.len(), 1, "{warnings:?}");
@@ -371,7 +373,7 @@ fn without_texts_hidden_states_are_left_out_and_that_is_said() {
     let place = Place::new();
     let options = RunOptions { splits: Vec::new(), ..place.options(&PAIR) };
     let warnings = Warnings::default();
-    let outcome = run(&options, &warnings, &AtomicBool::new(false)).unwrap();
+    let outcome = run(&options, &Hub::default(), &warnings, &AtomicBool::new(false)).unwrap();
     assert_eq!(statuses(&outcome), ["D parameters, a → b", "D pictures of parameters, a → b", "D report"]);
     assert!(outcome.is_complete());
     assert_eq!(warnings.0.into_inner().unwrap(), ["no text was given, so hidden states are not measured"]);
@@ -383,7 +385,7 @@ fn what_no_step_could_work_with_is_refused_before_any_work() {
     let refused = |change: &dyn Fn(&mut RunOptions)| {
         let mut options = place.options(&PAIR);
         change(&mut options);
-        let error = run(&options, &(), &AtomicBool::new(false)).unwrap_err();
+        let error = run(&options, &Hub::default(), &(), &AtomicBool::new(false)).unwrap_err();
         assert!(!place.path("out").exists(), "{error}");
         assert!(!error.hint().is_empty(), "{error}");
         error
@@ -404,7 +406,8 @@ fn the_demo_is_unpacked_once_and_mended() {
     let folder = tempfile::tempdir().unwrap();
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/demo");
     let options = RunOptions::demo(folder.path()).unwrap();
-    let models: Vec<&Path> = options.pairs.iter().flat_map(|pair| [pair.a.as_path(), &pair.b]).collect();
+    let models = options.pairs.iter().flat_map(|pair| [&pair.a, &pair.b]);
+    let models: Vec<&Path> = models.map(|model| Path::new(model.as_os_str())).collect();
     let names = models.iter().map(|model| model.file_name().unwrap().to_str().unwrap());
     assert_eq!(names.collect::<Vec<_>>(), ["baseline", "filtered", "baseline", "unlearned"]);
     let before = times(folder.path());

@@ -228,9 +228,7 @@ impl Error {
     #[must_use]
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::NotFound { .. } => {
-                "check the path; a model is a folder or a single weight file, downloaded from the Hub beforehand"
-            }
+            Self::NotFound { .. } => "check the path; a model is a folder or a single weight file",
             Self::NoWeights { .. } => {
                 "expected one of model.safetensors.index.json, model.safetensors, pytorch_model.bin.index.json, pytorch_model.bin"
             }

@@ -172,7 +172,7 @@ pub(crate) fn assert_same_tables(found: &[(String, String)], expected: &[(String
 pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let start = Instant::now();
     while !is_so() {
-        assert!(start.elapsed() < Duration::from_secs(60), "waited for: {what}");
+        assert!(start.elapsed() < Duration::from_mins(1), "waited for: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }

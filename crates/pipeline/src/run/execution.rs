@@ -1,8 +1,11 @@
 //! Takes the steps of a run: each unless its results are there already, or those that it needs could not be made.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
+
+use hub::{Hub, Located, ModelReference, Wanted};
 
 use crate::activation_texts::Texts;
 use crate::run::fingerprint::Inputs;
@@ -23,6 +26,7 @@ use crate::{Error, Observer, RunOptions, RunOutcome, StepOutcome, StepStatus, ch
 /// [`Error::SplitTwice`]; and [`Error::RunInterrupted`]. What goes wrong in a step is in the outcome.
 pub fn run(
     options: &RunOptions,
+    hub: &Hub,
     observer: &dyn Observer,
     interrupted: &AtomicBool,
 ) -> Result<RunOutcome, Error> {
@@ -35,11 +39,14 @@ pub fn run(
         observer.warned("no text was given, so hidden states are not measured");
     }
     let measured = (0..plan.pairs.len()).collect();
-    let outcomes = Vec::new();
-    let mut run = Run { options, observer, interrupted, plan: &plan, state, measured, outcomes };
-    for step in &plan.steps {
-        run.take(*step)?;
-    }
+    let (located, outcomes) = (BTreeMap::new(), Vec::new());
+    let mut run =
+        Run { options, hub, observer, interrupted, plan: &plan, state, located, measured, outcomes };
+    // Texts are little to fetch, so what is wrong with them is found out first.
+    let (texts, others) = plan.steps.split_at(usize::from(options.datasets.is_some()));
+    texts.iter().try_for_each(|step| run.take(*step))?;
+    run.locate_models()?;
+    others.iter().try_for_each(|step| run.take(*step))?;
     let files = |step| run.files(step).map(<[PathBuf]>::to_vec);
     Ok(RunOutcome {
         outroot: options.outroot.clone(),
@@ -52,16 +59,35 @@ pub fn run(
 /// A run on its way.
 pub(crate) struct Run<'a> {
     pub(crate) options: &'a RunOptions,
+    pub(crate) hub: &'a Hub,
     pub(crate) observer: &'a dyn Observer,
     pub(crate) interrupted: &'a AtomicBool,
     pub(crate) plan: &'a Plan,
     state: State,
+    /// The models that were found.
+    pub(crate) located: BTreeMap<ModelReference, Located>,
     /// The pairs whose hidden states are measured.
     pub(crate) measured: Vec<usize>,
     pub(crate) outcomes: Vec<(Step, StepOutcome)>,
 }
 
 impl Run<'_> {
+    /// Finds all models before anything is computed, and fetches what is to be fetched.
+    fn locate_models(&mut self) -> Result<(), Error> {
+        let wanted = Wanted { tokenizer: !self.options.splits.is_empty() };
+        for model in self.plan.pairs.iter().flat_map(|planned| [&planned.pair.a, &planned.pair.b]) {
+            if self.located.contains_key(model) {
+                continue;
+            }
+            match self.hub.locate(model, wanted, self.options.stream, self.observer.downloads()) {
+                Ok(located) => drop(self.located.insert(model.clone(), located)),
+                Err(hub::Error::Interrupted) => return Err(self.interruption()),
+                Err(_) => {} // the steps that need it will say why
+            }
+        }
+        Ok(())
+    }
+
     fn take(&mut self, step: Step) -> Result<(), Error> {
         if self.interrupted.load(Ordering::Relaxed) {
             return Err(self.interruption());
@@ -121,7 +147,7 @@ impl Run<'_> {
         }
         for index in std::mem::take(&mut self.measured) {
             let (planned, start) = (&self.plan.pairs[index], Instant::now());
-            match check_activation_norms(&self.options.activation_norms_of([&planned.pair])) {
+            match check_activation_norms(&self.options.activation_norms_of([&planned.pair]), self.hub) {
                 Ok(()) => self.measured.push(index),
                 Err(error) => {
                     let name = format!("{}, {}", self.plan.name(step), planned.label());

@@ -1,14 +1,16 @@
 //! What a step's result depends on, in a form that two runs can compare.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::time::UNIX_EPOCH;
 
+use hub::{Located, ModelReference};
 use sha2::{Digest as _, Sha256};
-use weights_io::{Checkpoint, MappedFile};
+use weights_io::{Source, Version};
 
 /// What a file that is not there, or cannot be read, has instead of a hash.
 const ABSENT: &str = "absent";
@@ -29,21 +31,27 @@ impl Inputs {
         self.0.insert(path.to_string_lossy().into_owned(), content_hash(path));
     }
 
-    /// A model: its weights by size and time of last change, since they are large; what describes them by content.
-    pub(crate) fn model(&mut self, path: &Path, with_tokenizer: bool) {
+    /// A model: its weights by size and version, since they are large; what describes them by content.
+    /// Where it comes from a repository, all of it by the commit.
+    pub(crate) fn model(&mut self, reference: &ModelReference, located: &Located, with_tokenizer: bool) {
+        if let Some(commit) = &located.commit {
+            self.0.insert(reference.to_text(), format!("commit {commit}"));
+            return;
+        }
         // The step itself will say what is wrong with a model that cannot be opened.
-        let Ok(checkpoint) = Checkpoint::open(path) else { return };
+        let Ok(checkpoint) = located.open() else { return };
         for shard in checkpoint.shards() {
-            self.0.insert(shard.path().to_string_lossy().into_owned(), size_and_time(shard));
+            self.0.insert(shard.path().to_string_lossy().into_owned(), size_and_version(&**shard));
         }
         let took = checkpoint.took();
-        if took.extension().is_some_and(|extension| extension == "json") {
-            self.file(took);
-        }
-        let beside = |name| took.with_file_name(name);
-        self.file(&beside("config.json"));
-        if with_tokenizer {
-            self.file(&beside("tokenizer.json"));
+        let is_index = took.extension() == Some(OsStr::new("json"));
+        let index = took.file_name().and_then(OsStr::to_str).filter(|_| is_index);
+        let tokenizer = with_tokenizer.then_some("tokenizer.json");
+        for name in ["config.json"].into_iter().chain(tokenizer).chain(index) {
+            let content = checkpoint.file(name).ok().flatten();
+            let content =
+                content.map_or_else(|| ABSENT.to_owned(), |content| hexadecimal(&Sha256::digest(content)));
+            self.0.insert(checkpoint.path_of(name).to_string_lossy().into_owned(), content);
         }
     }
 
@@ -54,9 +62,16 @@ impl Inputs {
     }
 }
 
-fn size_and_time(file: &MappedFile) -> String {
-    let modified = file.modified().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-    format!("{} bytes, changed {} ns", file.len(), modified.map_or(0, |time| time.as_nanos()))
+fn size_and_version(file: &dyn Source) -> String {
+    let version = match file.version() {
+        Version::Etag(tag) => format!("etag {tag}"),
+        Version::Modified(time) => {
+            let since = time.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+            format!("changed {} ns", since.map_or(0, |since| since.as_nanos()))
+        }
+        version => format!("{version:?}"),
+    };
+    format!("{} bytes, {version}", file.len())
 }
 
 /// SHA-256 in hexadecimal, as `sha256sum` prints it.
@@ -80,11 +95,14 @@ fn sha256(path: &Path) -> std::io::Result<String> {
         let read = bytes.len();
         file.consume(read);
     }
-    let hexadecimal = |mut text: String, byte: &u8| {
+    Ok(hexadecimal(&hash.finalize()))
+}
+
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text
-    };
-    Ok(hash.finalize().iter().fold(String::new(), hexadecimal))
+    })
 }
 
 #[cfg(test)]

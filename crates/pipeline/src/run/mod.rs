@@ -17,6 +17,7 @@ mod work;
 
 pub use config_file::write_config_template;
 pub use execution::run;
+pub(crate) use fingerprint::hexadecimal;
 pub use headlines::Headlines;
 pub use options::{ModelPair, RunOptions};
 pub use outcome::{RunOutcome, StepOutcome, StepStatus};

@@ -3,24 +3,28 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use crate::{ActivationNormsOptions, Error, Models, ParamStatsOptions, PictureFormat, Split};
+use hub::{ModelReference, Target};
+
+use crate::{
+    ActivationNormsOptions, DatasetsOptions, Error, Models, ParamStatsOptions, PictureFormat, Split,
+};
 
 /// A baseline and a changed model.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelPair {
-    /// Folder or file of the baseline.
-    pub a: PathBuf,
-    /// Folder or file of the changed model.
-    pub b: PathBuf,
-    /// What the pair's folders are called; else the two paths say it.
+    /// The baseline.
+    pub a: ModelReference,
+    /// The changed model.
+    pub b: ModelReference,
+    /// What the pair's folders are called; else the two models say it.
     pub name: Option<String>,
 }
 
 impl ModelPair {
-    /// A pair whose folders are called by its paths.
+    /// A pair whose folders are called by its models.
     #[must_use]
-    pub fn new(a: impl Into<PathBuf>, b: impl Into<PathBuf>) -> Self {
+    pub fn new(a: impl Into<ModelReference>, b: impl Into<ModelReference>) -> Self {
         Self { a: a.into(), b: b.into(), name: None }
     }
 }
@@ -28,13 +32,18 @@ impl ModelPair {
 impl FromStr for ModelPair {
     type Err = Error;
 
-    /// `A=B`. Where paths have an `=` themselves, that one divides which leaves two paths that exist.
+    /// `A=B`. Where paths have an `=` themselves, that one divides which leaves two models: paths that exist, or names of
+    /// the Hub.
     fn from_str(text: &str) -> Result<Self, Error> {
         let divided = text.match_indices('=').map(|(at, _)| (&text[..at], &text[at + 1..]));
         let mut pairs: Vec<Self> =
             divided.filter(|(a, b)| !a.is_empty() && !b.is_empty()).map(|(a, b)| Self::new(a, b)).collect();
         if pairs.len() > 1 {
-            pairs.retain(|pair| pair.a.exists() && pair.b.exists());
+            let is_model = |model: &ModelReference| match model.target() {
+                Target::Path(path) => path.exists(),
+                Target::Hub { .. } | Target::Url(_) => true,
+            };
+            pairs.retain(|pair| is_model(&pair.a) && is_model(&pair.b));
         }
         match <[Self; 1]>::try_from(pairs) {
             Ok([pair]) => Ok(pair),
@@ -48,6 +57,8 @@ impl FromStr for ModelPair {
 pub struct RunOptions {
     /// What is compared with what.
     pub pairs: Vec<ModelPair>,
+    /// Texts to make first; where they are put is set by the run.
+    pub datasets: Option<DatasetsOptions>,
     /// The texts that hidden states are measured on; none for parameters alone.
     pub splits: Vec<Split>,
     /// Everything goes into this folder.
@@ -58,6 +69,8 @@ pub struct RunOptions {
     pub param_stats: ParamStatsOptions,
     /// How hidden states are measured. Models, texts, folder, threads and arguments are set by the run.
     pub activation_norms: ActivationNormsOptions,
+    /// Whether models that are not on disk are read from where they are, piece by piece, rather than downloaded.
+    pub stream: bool,
     /// File formats of the pictures.
     pub picture_formats: Vec<PictureFormat>,
     /// Whether steps are done again whose results are there and would be the same.
@@ -74,11 +87,13 @@ impl RunOptions {
     pub fn new(pairs: Vec<ModelPair>, splits: Vec<Split>, outroot: impl Into<PathBuf>) -> Self {
         Self {
             pairs,
+            datasets: None,
             splits,
             outroot: outroot.into(),
             title: None,
             param_stats: ParamStatsOptions::new("", "", ""),
             activation_norms: ActivationNormsOptions::new(Models::Pairs(Vec::new()), Vec::new(), ""),
+            stream: false,
             picture_formats: vec![PictureFormat::Png],
             force: false,
             threads: 0,
@@ -93,6 +108,7 @@ impl RunOptions {
             model_b: pair.b.clone(),
             name: pair.name.clone(),
             outdir: self.outroot.join("param_stats"),
+            stream: self.stream,
             threads: self.threads,
             arguments: self.arguments.clone(),
             ..self.param_stats.clone()
@@ -109,6 +125,7 @@ impl RunOptions {
             models: Models::Pairs(models),
             splits: self.splits.clone(),
             outdir: self.outroot.join("activation_norms"),
+            stream: self.stream,
             threads: self.threads,
             arguments: self.arguments.clone(),
             ..self.activation_norms.clone()

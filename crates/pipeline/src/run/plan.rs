@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use hub::ModelReference;
 use report::short_labels;
 
 use crate::{Error, ModelPair, RunOptions};
@@ -9,6 +10,7 @@ use crate::{Error, ModelPair, RunOptions};
 /// One step; pairs by their index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
+    Datasets,
     ParamStats(usize),
     ActivationNorms,
     PlotParamStats(usize),
@@ -40,6 +42,8 @@ pub(crate) struct Plan {
 }
 
 const HIDDEN_STATES: &str = "activation_norms";
+/// Where texts that a run makes are put, below its folder.
+pub(crate) const DATASETS: &str = "data";
 
 impl Plan {
     /// Refuses what no step could do.
@@ -49,8 +53,7 @@ impl Plan {
         }
         options.param_stats.numerics.check().map_err(|source| Error::Settings { source })?;
         let models = options.pairs.iter().flat_map(|pair| [&pair.a, &pair.b]);
-        let mut labels =
-            short_labels(&models.map(|path| path.to_string_lossy().into()).collect::<Vec<_>>()).into_iter();
+        let mut labels = short_labels(&models.map(ModelReference::to_text).collect::<Vec<_>>()).into_iter();
         let mut pairs: Vec<PlannedPair> = Vec::new();
         for pair in &options.pairs {
             let folder = options.param_stats_of(pair).folder();
@@ -62,7 +65,8 @@ impl Plan {
             pairs.push(PlannedPair { pair: pair.clone(), models, folder });
         }
         let all = 0..pairs.len();
-        let mut steps: Vec<Step> = all.clone().map(Step::ParamStats).collect();
+        let mut steps: Vec<Step> = options.datasets.iter().map(|_| Step::Datasets).collect();
+        steps.extend(all.clone().map(Step::ParamStats));
         if !options.splits.is_empty() {
             options.activation_norms_of(&options.pairs).check()?;
             steps.push(Step::ActivationNorms);
@@ -102,6 +106,7 @@ impl Plan {
     /// What a step is called.
     pub(crate) fn name(&self, step: Step) -> String {
         match step {
+            Step::Datasets => "texts".to_owned(),
             Step::ParamStats(pair) => format!("parameters, {}", self.pairs[pair].label()),
             Step::ActivationNorms => "hidden states".to_owned(),
             Step::PlotParamStats(pair) => format!("pictures of parameters, {}", self.pairs[pair].label()),
@@ -113,6 +118,7 @@ impl Plan {
     /// Where a step's results are, below the run's folder.
     pub(crate) fn place(&self, step: Step) -> String {
         match step {
+            Step::Datasets => DATASETS.to_owned(),
             Step::ParamStats(pair) => format!("param_stats/{}", self.pairs[pair].folder),
             Step::ActivationNorms => HIDDEN_STATES.to_owned(),
             Step::PlotParamStats(pair) => format!("plots/{}", self.pairs[pair].folder),
@@ -125,7 +131,8 @@ impl Plan {
     pub(crate) fn sources(&self, step: Step) -> Vec<Step> {
         let is_source = |other: &Step| match (step, other) {
             (Step::PlotParamStats(pair), Step::ParamStats(other)) => pair == *other,
-            (Step::PlotActivationNorms, Step::ActivationNorms)
+            (Step::ActivationNorms, Step::Datasets)
+            | (Step::PlotActivationNorms, Step::ActivationNorms)
             | (Step::Report, Step::ParamStats(_) | Step::ActivationNorms) => true,
             _ => false,
         };

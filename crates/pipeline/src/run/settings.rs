@@ -8,23 +8,25 @@ use std::str::FromStr;
 
 use activations::{DeviceChoice, DtypeChoice};
 use bytesize::ByteSize;
+use hub::ModelReference;
 use report::ZeroDeltas;
 use serde::{Deserialize, Deserializer};
 use spectral::{Certification, Method};
 use weights_io::Selection;
 
-use crate::{Error, ModelPair, PictureFormat, RunOptions, Split};
+use crate::run::plan::DATASETS;
+use crate::{DatasetsOptions, Error, ModelPair, PictureFormat, RunOptions, Split};
 
 /// Settings of a run, each of which may be missing. In a file they have these names.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunSettings {
     /// The baseline.
-    pub base: Option<PathBuf>,
+    pub base: Option<ModelReference>,
     /// The model that was trained without what is to be forgotten.
-    pub filtered: Option<PathBuf>,
+    pub filtered: Option<ModelReference>,
     /// The model that was made to forget.
-    pub unlearned: Option<PathBuf>,
+    pub unlearned: Option<ModelReference>,
     /// Further pairs.
     #[serde(default)]
     pub compare: Vec<ModelPair>,
@@ -37,6 +39,8 @@ pub struct RunSettings {
     pub splits: BTreeMap<String, PathBuf>,
     /// Folder for everything.
     pub outroot: Option<PathBuf>,
+    /// Whether models that are not on disk are read from where they are rather than downloaded.
+    pub stream: Option<bool>,
     /// Title of the report.
     pub title: Option<String>,
     /// File formats of pictures.
@@ -89,9 +93,9 @@ impl RunSettings {
         let get = |name: &str| variable(name).filter(|value| !value.is_empty());
         let path = |name: &str| get(name).map(PathBuf::from);
         Ok(Self {
-            base: path("BASE"),
-            filtered: path("FILTERED"),
-            unlearned: path("UNLEARNED"),
+            base: get("BASE").map(ModelReference::from),
+            filtered: get("FILTERED").map(ModelReference::from),
+            unlearned: get("UNLEARNED").map(ModelReference::from),
             outroot: path("OUTROOT"),
             forget_text: path("FORGET_TEXT"),
             retain_text: path("RETAIN_TEXT"),
@@ -99,6 +103,24 @@ impl RunSettings {
             dtype: parsed_variable("DTYPE", get)?,
             ..Self::default()
         })
+    }
+
+    /// The models of the experiment that this program was made for: one that forgot nothing, one that never read what is
+    /// to be forgotten, and one that unlearned it.
+    #[must_use]
+    pub fn original_experiment() -> Self {
+        let model = |name: &str| Some(format!("EleutherAI/deep-ignorance-{name}").into());
+        Self {
+            base: model("unfiltered"),
+            filtered: model("e2e-strong-filter"),
+            unlearned: model("unfiltered-cb-lat"),
+            ..Self::default()
+        }
+    }
+
+    fn names_models(&self) -> bool {
+        !self.compare.is_empty()
+            || [&self.base, &self.filtered, &self.unlearned].into_iter().any(Option::is_some)
     }
 
     /// These settings, and where they lack one, that of `other`. Pairs to compare put all models of `other` out of
@@ -115,23 +137,37 @@ impl RunSettings {
             };
         }
         first! {
-            base filtered unlearned forget_text retain_text outroot title picture_formats device dtype max_samples
+            base filtered unlearned forget_text retain_text outroot stream title picture_formats device dtype max_samples
             max_length batch_size memory_budget per_sample include tolerance top_k full_spectrum sr_iters zero_deltas
             seed threads
         }
     }
 
-    /// The settings of the task; what is missing has its default.
+    /// The settings of the task; what is missing has its default. Without any model it is the
+    /// [original experiment](Self::original_experiment), and without any text either, on those that
+    /// [`create_datasets`](crate::create_datasets) makes.
     ///
     /// # Errors
     /// [`Error::NoBaseline`] and [`Error::OnlyBaseline`] if base, filtered and unlearned make no pair,
     /// [`Error::PowerAndCertified`] if power iterations are asked for together with what only certified norms have.
-    pub fn options(self) -> Result<RunOptions, Error> {
+    pub fn options(mut self) -> Result<RunOptions, Error> {
+        let outroot = self.outroot.take().unwrap_or_else(|| "outputs".into());
+        let mut datasets = None;
+        if !self.names_models() {
+            self = self.or(Self::original_experiment());
+            if self.forget_text.is_none() && self.retain_text.is_none() && self.splits.is_empty() {
+                let folder = outroot.join(DATASETS);
+                self.forget_text = Some(folder.join("forget.txt"));
+                self.retain_text = Some(folder.join("retain.txt"));
+                datasets = Some(DatasetsOptions::new(folder));
+            }
+        }
         let pairs = pairs(self.base, [self.filtered, self.unlearned], self.compare)?;
         let named = [("forget", self.forget_text), ("retain", self.retain_text)];
         let named = named.into_iter().filter_map(|(name, path)| Some((name.to_owned(), path?)));
         let splits = named.chain(self.splits).map(|(name, path)| Split { name, path }).collect();
-        let mut options = RunOptions::new(pairs, splits, self.outroot.unwrap_or_else(|| "outputs".into()));
+        let mut options = RunOptions::new(pairs, splits, outroot);
+        options.datasets = datasets;
         let RunOptions { param_stats, activation_norms, .. } = &mut options;
         let numerics = &mut param_stats.numerics;
         if let Some(iterations) = self.sr_iters {
@@ -156,6 +192,7 @@ impl RunSettings {
         activation_norms.batch_size = self.batch_size;
         activation_norms.memory_budget = self.memory_budget.map(|size| size.as_u64());
         set(&mut options.picture_formats, self.picture_formats);
+        set(&mut options.stream, self.stream);
         set(&mut options.threads, self.threads);
         options.title = self.title;
         Ok(options)
@@ -164,11 +201,11 @@ impl RunSettings {
 
 /// The baseline with each of the changed models, then the pairs that were given as such.
 fn pairs(
-    base: Option<PathBuf>,
-    changed: [Option<PathBuf>; 2],
+    base: Option<ModelReference>,
+    changed: [Option<ModelReference>; 2],
     compare: Vec<ModelPair>,
 ) -> Result<Vec<ModelPair>, Error> {
-    let changed: Vec<PathBuf> = changed.into_iter().flatten().collect();
+    let changed: Vec<ModelReference> = changed.into_iter().flatten().collect();
     let mut pairs = match (base, changed.first()) {
         (Some(base), Some(_)) => changed.iter().map(|changed| ModelPair::new(&base, changed)).collect(),
         (Some(base), None) => return Err(Error::OnlyBaseline { base }),
@@ -264,6 +301,24 @@ mod tests {
         let all = [ModelPair::new("0", "1"), ModelPair::new("0", "2"), compared];
         assert_eq!(settings(&format!("{models}{pair}")).options().unwrap().pairs, all);
         assert_eq!(settings(models).or(settings(pair)).options().unwrap().pairs, all);
+    }
+
+    #[test]
+    fn without_a_model_it_is_the_original_experiment() {
+        let options = settings("outroot = 'out'").options().unwrap();
+        let model = |name: &str| format!("EleutherAI/deep-ignorance-{name}");
+        let changed = ["e2e-strong-filter", "unfiltered-cb-lat"];
+        assert_eq!(options.pairs, changed.map(|changed| ModelPair::new(model("unfiltered"), model(changed))));
+        let text = |name: &str| Split { name: name.into(), path: format!("out/data/{name}.txt").into() };
+        assert_eq!(options.splits, ["forget", "retain"].map(text));
+        assert!(options.datasets.is_some());
+
+        let with_text = settings("forget_text = 'x.txt'").options().unwrap();
+        assert_eq!((with_text.pairs.len(), with_text.splits.len()), (2, 1));
+        assert!(with_text.datasets.is_none(), "texts of one's own are those that count");
+        let with_models = settings("base = 'a'\nunlearned = 'b'").options().unwrap();
+        assert_eq!(with_models.pairs, [ModelPair::new("a", "b")], "nobody asked for the other models");
+        assert!(with_models.datasets.is_none() && with_models.splits.is_empty());
     }
 
     #[test]

@@ -2,45 +2,49 @@
 
 use std::path::PathBuf;
 
+use hub::ModelReference;
+
 use crate::run::execution::Run;
 use crate::run::fingerprint::Inputs;
 use crate::run::plan::{PlannedPair, Step};
 use crate::run::state::Written;
 use crate::setup::thread_pool;
 use crate::{
-    ActivationNormsOptions, ComparisonTables, Error, HtmlReportOptions, ParamStatsOptions,
+    ActivationNormsOptions, ComparisonTables, DatasetsOptions, Error, HtmlReportOptions, ParamStatsOptions,
     PlotActivationNormsOptions, PlotParamStatsOptions, StepOutcome, StepStatus, activation_norms,
-    html_report, param_stats, plot_activation_norms, plot_param_stats,
+    create_datasets, html_report, param_stats, plot_activation_norms, plot_param_stats,
 };
 
 impl Run<'_> {
     /// Everything that the result of a step depends on.
     pub(crate) fn inputs(&self, step: Step) -> Inputs {
         let mut inputs = match step {
+            Step::Datasets => Inputs::new(format!("{:?}", self.datasets_options())),
             Step::ParamStats(pair) => {
                 // Neither where the tables go nor how they are computed is part of what they say.
                 let options = self.options.param_stats_of(&self.plan.pairs[pair].pair);
                 let options = ParamStatsOptions {
                     outdir: PathBuf::new(),
+                    stream: false,
                     threads: 0,
                     arguments: Vec::new(),
                     ..options
                 };
                 let mut inputs = Inputs::new(format!("{options:?}"));
-                inputs.model(&options.model_a, false);
-                inputs.model(&options.model_b, false);
+                self.add_models(&mut inputs, [&options.model_a, &options.model_b], false);
                 inputs
             }
             Step::ActivationNorms => {
                 let options = self.measured_options();
                 let options = ActivationNormsOptions {
                     outdir: PathBuf::new(),
+                    stream: false,
                     threads: 0,
                     arguments: Vec::new(),
                     ..options
                 };
                 let mut inputs = Inputs::new(format!("{options:?}"));
-                options.models.groups().into_iter().flatten().for_each(|model| inputs.model(model, true));
+                self.add_models(&mut inputs, options.models.groups().into_iter().flatten(), true);
                 options.splits.iter().for_each(|split| inputs.file(&split.path));
                 inputs
             }
@@ -55,6 +59,19 @@ impl Run<'_> {
         inputs
     }
 
+    fn add_models<'m>(
+        &self,
+        inputs: &mut Inputs,
+        models: impl IntoIterator<Item = &'m ModelReference>,
+        with_tokenizer: bool,
+    ) {
+        for model in models {
+            if let Some(located) = self.located.get(model) {
+                inputs.model(model, located, with_tokenizer);
+            }
+        }
+    }
+
     /// Does a step.
     pub(crate) fn perform(&self, step: Step) -> Result<Written, Error> {
         let (observer, interrupted) = (self.observer, self.interrupted);
@@ -63,9 +80,13 @@ impl Run<'_> {
         let title = self.title(step);
         let formats = self.options.picture_formats.clone();
         match step {
+            Step::Datasets => {
+                let made = create_datasets(&self.datasets_options(), self.hub, observer, interrupted)?;
+                Ok(Written::all(made.files))
+            }
             Step::ParamStats(pair) => {
                 let options = self.options.param_stats_of(&self.plan.pairs[pair].pair);
-                let found = param_stats(&options, observer, interrupted)?;
+                let found = param_stats(&options, self.hub, observer, interrupted)?;
                 let gaps = match found.gaps().count() {
                     0 => None,
                     1 => Some("1 tensor could not be compared; the ledger says why".to_owned()),
@@ -74,7 +95,7 @@ impl Run<'_> {
                 Ok(Written { files: found.files, gaps })
             }
             Step::ActivationNorms => {
-                let found = activation_norms(&self.measured_options(), observer, interrupted)?;
+                let found = activation_norms(&self.measured_options(), self.hub, observer, interrupted)?;
                 let tokens: u64 = found.non_finite().map(|row| row.non_finite_tokens).sum();
                 let gaps = (tokens > 0).then(|| format!("hidden states of {tokens} tokens are not finite"));
                 Ok(Written { files: found.files, gaps })
@@ -122,8 +143,8 @@ impl Run<'_> {
         let compared = compared.filter(|(step, _)| self.files(*step).is_some());
         let comparisons = compared.map(|(step, PlannedPair { pair, .. })| ComparisonTables {
             label: String::new(),
-            a: pair.a.to_string_lossy().into_owned(),
-            b: pair.b.to_string_lossy().into_owned(),
+            a: pair.a.to_text(),
+            b: pair.b.to_text(),
             folder: self.place(step),
         });
         HtmlReportOptions {
@@ -138,6 +159,15 @@ impl Run<'_> {
     /// A step's folder, or the report's file.
     fn place(&self, step: Step) -> PathBuf {
         self.options.outroot.join(self.plan.place(step))
+    }
+
+    fn datasets_options(&self) -> DatasetsOptions {
+        let outdir = self.place(Step::Datasets);
+        let given = self.options.datasets.clone();
+        given.map_or_else(
+            || DatasetsOptions::new(&outdir),
+            |given| DatasetsOptions { outdir: outdir.clone(), ..given },
+        )
     }
 
     fn measured_options(&self) -> ActivationNormsOptions {
