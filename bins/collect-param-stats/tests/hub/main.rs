@@ -4,6 +4,7 @@
 
 mod downloads;
 mod faults;
+mod object_stores;
 #[path = "../../../cli/tests/support/online.rs"]
 mod online;
 mod refusals;
