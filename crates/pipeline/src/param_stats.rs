@@ -248,11 +248,16 @@ struct Run<'a> {
 
 impl Run<'_> {
     fn compare_all(&self, work: &[Work<'_>]) -> Result<Vec<Outcome>, Error> {
+        // A thread could ask too late for small pairs that are read at once: they would be fetched a second time.
+        let first = match batch_length(work) {
+            1 => 0,
+            pairs => self.read_ahead(&work[..pairs], 0, 0),
+        };
         // Asking for pages may take as long as reading them, so a thread of its own does it.
         let (ahead, upcoming) = mpsc::channel::<usize>();
         std::thread::scope(|scope| {
             scope.spawn(move || {
-                let mut asked = 0;
+                let mut asked = first;
                 for start in upcoming {
                     asked = self.read_ahead(work, start, asked);
                 }
