@@ -122,4 +122,9 @@ fn a_gated_baseline_is_said_and_texts_are_made_all_the_same() {
                  hint: accept the licence at [endpoint]/EleutherAI/deep-ignorance-unfiltered, then set HF_TOKEN";
     assert!(message.contains(gated), "{message}");
     assert_eq!(samples(&online.work().join("outputs"), "forget"), 500);
+    // Without it there is nothing to compare the others with.
+    let others = |request: &loopback_hub::Request| {
+        ["strong-filter", "cb-lat"].iter().any(|name| request.path.contains(name))
+    };
+    assert!(!online.hub.requests().iter().any(others), "{message}");
 }

@@ -75,14 +75,17 @@ impl Run<'_> {
     /// Finds all models before anything is computed, and fetches what is to be fetched.
     fn locate_models(&mut self) -> Result<(), Error> {
         let wanted = Wanted { tokenizer: !self.options.splits.is_empty() };
-        for model in self.plan.pairs.iter().flat_map(|planned| [&planned.pair.a, &planned.pair.b]) {
-            if self.located.contains_key(model) {
-                continue;
-            }
-            match self.hub.locate(model, wanted, self.options.stream, self.observer.downloads()) {
-                Ok(located) => drop(self.located.insert(model.clone(), located)),
-                Err(hub::Error::Interrupted) => return Err(self.interruption()),
-                Err(_) => {} // the steps that need it will say why
+        for planned in &self.plan.pairs {
+            for model in [&planned.pair.a, &planned.pair.b] {
+                if self.located.contains_key(model) {
+                    continue;
+                }
+                match self.hub.locate(model, wanted, self.options.stream, self.observer.downloads()) {
+                    Ok(located) => drop(self.located.insert(model.clone(), located)),
+                    Err(hub::Error::Interrupted) => return Err(self.interruption()),
+                    // The steps that need it will say why; without it, the other one is fetched in vain.
+                    Err(_) => break,
+                }
             }
         }
         Ok(())
