@@ -127,10 +127,11 @@ impl Outgoing<'_> {
             if let Some(damaged) = damaged.filter(|&damaged| damaged < piece.len()) {
                 piece.to_mut().iter_mut().skip(damaged).take(1).for_each(|byte| *byte = !*byte);
             }
-            self.stream.write_all(&piece)?;
+            // Before it goes out: who has received it finds it in the log.
             if let Some(request) = self.shared.log().request(self.number).filter(|_| counted) {
                 request.sent += piece.len() as u64;
             }
+            self.stream.write_all(&piece)?;
             bytes.start = end;
         }
         match fault {
