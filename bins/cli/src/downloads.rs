@@ -69,13 +69,13 @@ impl hub::Observer for Downloads {
 
     fn file_started(&self, file: &str, bytes: u64, present: u64) {
         self.with_shown(|shown| {
-            let bar = self.bar(bytes, FILE, file);
-            bar.set_position(present);
-            shown.files.insert(file.to_owned(), bar);
+            // A file that begins anew has its bar.
+            let bar = shown.files.entry(file.to_owned()).or_insert_with(|| self.bar(bytes, FILE, file));
             if let Some(all) = &shown.all {
-                all.inc(present);
+                all.set_position(all.position() - bar.position().min(all.position()) + present);
                 all.reset_eta(); // what was there says nothing of how fast the rest will come
             }
+            bar.set_position(present);
         });
     }
 

@@ -176,6 +176,12 @@ pub enum Error {
         /// Bytes that are free, where known.
         free: Option<u64>,
     },
+    /// What is streamed as one does not fit into memory.
+    #[error("there is no memory for {needed} bytes, which are read at once")]
+    Memory {
+        /// Bytes.
+        needed: usize,
+    },
     /// A URL that is no place of a model.
     #[error("`{url}` {reason}")]
     Url {
@@ -229,14 +235,14 @@ impl Error {
             Self::NoParquet { .. } => "choose one of those, or download the data and give its path".into(),
             Self::Unreachable { .. } => {
                 "check the path or id, and the network (HTTPS_PROXY, REQUESTS_CA_BUNDLE, HF_ENDPOINT); a \
-                 download goes on where it ended"
+                 download that broke off is kept"
                     .into()
             }
             Self::Status { status: 403, .. } => "check what the token (HF_TOKEN) may read".into(),
             Self::Status { status: 429, .. } => {
                 "wait some minutes, or set HF_TOKEN for a higher limit".into()
             }
-            Self::Status { .. } => "try again later; a download goes on where it ended".into(),
+            Self::Status { .. } => "try again later; of a download, what has arrived is kept".into(),
             Self::Answer { .. } => {
                 "check HF_ENDPOINT, and that no proxy or login page answers instead".into()
             }
@@ -248,6 +254,9 @@ impl Error {
             Self::DiskFull { .. } => {
                 "free some space, set HF_HUB_CACHE to a larger disk, or use --stream, which stores nothing"
                     .into()
+            }
+            Self::Memory { .. } => {
+                "leave out --stream: of a model on disk, tensors are never whole in memory".into()
             }
             Self::Url { .. } => "give s3://, gs:// or https:// and a folder or a weight file".into(),
             Self::Store { .. } => "check the URL and the credentials (AWS_*, GOOGLE_*)".into(),

@@ -43,6 +43,9 @@ pub(crate) fn download(
     let to_come = files.iter().map(|(_, content)| content.size - download.present(content)).sum();
     download.check_space(&format!("{}: {} files", listing.repository, files.len()), to_come)?;
 
+    if let Some((name, _)) = files.first().filter(|_| listing.is_gated) {
+        listing.head(client, name, observer)?; // a refusal is best known before anything is announced
+    }
     observer.download_started(&listing.repository.to_string(), files.len(), bytes);
     let next = AtomicUsize::new(0);
     let failure: Mutex<Option<Error>> = Mutex::default();

@@ -24,6 +24,8 @@ const LONGEST_LISTING: u64 = 256 << 20;
 pub(crate) struct Listing {
     pub(crate) repository: Repository,
     pub(crate) commit: String,
+    /// Whether a licence must have been accepted for its files, though not for this listing.
+    pub(crate) is_gated: bool,
     /// Content by name, where the listing tells it.
     files: BTreeMap<String, Option<Content>>,
 }
@@ -40,6 +42,9 @@ pub(crate) struct Content {
 #[derive(Deserialize)]
 struct Answer {
     sha: String,
+    /// `false`, or who decides: `"auto"`, `"manual"`.
+    #[serde(default)]
+    gated: serde_json::Value,
     siblings: Vec<Sibling>,
 }
 
@@ -84,6 +89,7 @@ impl Listing {
         if !is_commit(&answer.sha) {
             return Err(malformed(format!("names no commit, but `{}`", answer.sha)));
         }
+        let is_gated = !matches!(answer.gated, serde_json::Value::Null | serde_json::Value::Bool(false));
         let mut files = BTreeMap::new();
         for sibling in answer.siblings.into_iter().filter(|sibling| is_relative(&sibling.rfilename)) {
             let (name, content) = sibling.into_content();
@@ -92,7 +98,7 @@ impl Listing {
             }
             files.insert(name, content);
         }
-        Ok(Self { repository: repository.clone(), commit: answer.sha, files })
+        Ok(Self { repository: repository.clone(), commit: answer.sha, is_gated, files })
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {

@@ -106,6 +106,11 @@ impl State {
         let span = self.spans.get_mut(&number)?;
         if matches!(span.stage, Stage::Waiting) {
             let length = span.range.len();
+            // Zeroed memory comes cheap, but a lack of it would end the process: so it is asked for first.
+            if Vec::<u8>::new().try_reserve_exact(length).is_err() {
+                span.stage = Stage::Failed(Some(Error::Memory { needed: length }));
+                return None;
+            }
             let buffer = Arc::new(Mutex::new(vec![0; length]));
             span.stage = Stage::Arriving { buffer, begun: 0, missing: length };
             self.held += length;

@@ -154,6 +154,16 @@ fn a_range_larger_than_the_budget_comes_alone() {
 }
 
 #[test]
+fn a_range_larger_than_memory_is_an_error_of_its_own() {
+    let bench = Bench::new(Memory::new(100), SMALL);
+    let beyond = usize::MAX / 2; // more than any allocation may have
+    bench.will_need(0..beyond + 1);
+    assert!(matches!(bench.read(0..beyond + 1), Err(Error::Memory { needed }) if needed == beyond + 1));
+    assert_eq!(bench.read(0..10).unwrap(), bench.memory.bytes[..10]);
+    assert_eq!(bench.held(), 0);
+}
+
+#[test]
 fn small_ranges_that_wait_are_fetched_in_one_request() {
     let bench = Bench::new(Memory::new(1000), Limits { piece: 100, budget: 200, workers: 1 });
     bench.memory.blocked.store(true, Ordering::Relaxed);
