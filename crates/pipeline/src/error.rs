@@ -21,8 +21,8 @@ pub enum Error {
         source: weights_io::Error,
     },
     /// A model was not found, or could not be downloaded.
-    #[error("model {side} cannot be had")]
-    NotHad {
+    #[error("model {side} cannot be obtained")]
+    NotObtained {
         /// Which one.
         side: Side,
         /// Why.
@@ -189,7 +189,7 @@ pub enum Error {
     #[error("there is no data set to take samples from")]
     NoDataset,
     /// A data set was not found, or could not be downloaded.
-    #[error("data set {id} cannot be had")]
+    #[error("data set {id} cannot be obtained")]
     Dataset {
         /// Its name on the Hub.
         id: String,
@@ -347,7 +347,7 @@ impl Error {
             }
             Self::ConfigExists { .. } => "give another name, or --force to overwrite it",
             Self::State { .. } => "remove it",
-            Self::NotHad { .. }
+            Self::NotObtained { .. }
             | Self::Dataset { .. }
             | Self::Matrix { .. }
             | Self::Interrupted

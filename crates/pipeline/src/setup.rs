@@ -47,7 +47,7 @@ pub(crate) fn open(
     let located =
         hub.locate(reference, wanted, stream, observer.downloads()).map_err(|source| match source {
             hub::Error::Interrupted => Error::Interrupted,
-            source => Error::NotHad { side, source: Box::new(source) },
+            source => Error::NotObtained { side, source: Box::new(source) },
         })?;
     let checkpoint = located.open().map_err(|source| Error::Model { side, source })?;
     observer.opened(side, &checkpoint);

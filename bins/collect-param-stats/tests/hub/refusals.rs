@@ -1,4 +1,4 @@
-//! Who may have what, and what is said of what cannot be had.
+//! Who may have what, and what is said of what cannot be obtained.
 
 use loopback_hub::LoopbackHub;
 

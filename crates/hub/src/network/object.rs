@@ -2,6 +2,7 @@
 
 use std::io::{ErrorKind, Read};
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -29,12 +30,15 @@ pub(crate) struct Object {
     size: u64,
     /// Where the Hub redirected to: signed for some time, and asked again when that is over.
     location: Mutex<Option<String>>,
+    /// Whether bytes of it have arrived.
+    has_delivered: AtomicBool,
 }
 
 impl Object {
     pub(crate) fn new(client: &Arc<Client>, listing: &Listing, name: &str, size: u64) -> Self {
         let (address, subject) = (listing.address(client, name), listing.subject(name));
-        Self { client: Arc::clone(client), address, subject, size, location: Mutex::default() }
+        let (location, has_delivered) = (Mutex::default(), AtomicBool::new(false));
+        Self { client: Arc::clone(client), address, subject, size, location, has_delivered }
     }
 
     /// Reads a range into a sink, in order. With `or_whole`, a server that knows no ranges may begin anew, and the sink
@@ -46,6 +50,9 @@ impl Object {
         patience: &mut Patience<'_>,
         sink: &mut Sink<'_>,
     ) -> Result<(), Error> {
+        if self.has_delivered.load(Ordering::Relaxed) {
+            patience.progressed();
+        }
         let (mut at, mut furthest) = (range.start, range.start);
         while at < range.end {
             let failure = self.read_once(at..range.end, or_whole, &mut |start, bytes| {
@@ -54,6 +61,7 @@ impl Object {
                 if at > furthest {
                     furthest = at;
                     patience.progressed();
+                    self.has_delivered.store(true, Ordering::Relaxed);
                 }
                 Ok(())
             });

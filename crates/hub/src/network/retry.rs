@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 
 use crate::Error;
 
-/// Tries in a row without any progress, after which it is given up.
+/// Tries in a row without any progress, after which it is given up: some ten seconds.
 const TRIES: u32 = 6;
+/// The same where something had arrived: more than a minute, since what a long stream has brought would be lost.
+const TRIES_ON_THE_WAY: u32 = 9;
 /// The longest pause, whatever the server asks for: the Hub counts requests in windows of five minutes.
 const LONGEST: Duration = Duration::from_secs(330);
 /// How often a pause looks at whether it should end.
@@ -30,6 +32,7 @@ impl From<Error> for Failure {
 /// Counts failures without progress, and waits between them.
 pub(crate) struct Patience<'a> {
     pause: Duration,
+    tries: u32,
     failures: u32,
     stopped: &'a dyn Fn() -> bool,
     waiting: &'a dyn Fn(&str),
@@ -38,12 +41,12 @@ pub(crate) struct Patience<'a> {
 impl<'a> Patience<'a> {
     /// The first pause is about `pause` long. `stopped` ends pauses and `waiting` hears of long ones.
     pub(crate) fn new(pause: Duration, stopped: &'a dyn Fn() -> bool, waiting: &'a dyn Fn(&str)) -> Self {
-        Self { pause, failures: 0, stopped, waiting }
+        Self { pause, tries: TRIES, failures: 0, stopped, waiting }
     }
 
-    /// Something arrived: all tries are there again.
+    /// Something arrived: all tries are there again, and more.
     pub(crate) fn progressed(&mut self) {
-        self.failures = 0;
+        (self.failures, self.tries) = (0, TRIES_ON_THE_WAY);
     }
 
     /// Repeats a request until it succeeds or there is no point any more.
@@ -63,7 +66,7 @@ impl<'a> Patience<'a> {
             Failure::Passing { error, after } => (error, after),
         };
         self.failures += 1;
-        if self.failures >= TRIES {
+        if self.failures >= self.tries {
             return Err(error);
         }
         // Half to one and a half times the pause, so that clients which failed together do not return together.
@@ -98,8 +101,8 @@ mod tests {
     #[test]
     fn tries_end_unless_there_is_progress() {
         let mut patience = Patience::new(Duration::ZERO, &|| false, &|_| {});
-        for _ in 0..3 {
-            for _ in 1..TRIES {
+        for tries in [TRIES, TRIES_ON_THE_WAY, TRIES_ON_THE_WAY] {
+            for _ in 1..tries {
                 patience.wait(passing(None)).unwrap();
             }
             patience.progressed();
@@ -110,7 +113,7 @@ mod tests {
             Err(passing(None))
         });
         assert!(matches!(result, Err(Error::Token { .. })));
-        assert_eq!(tries, TRIES);
+        assert_eq!(tries, TRIES_ON_THE_WAY);
     }
 
     #[test]

@@ -133,9 +133,7 @@ impl State {
             Stage::Arriving { buffer, .. } => Ok((Arc::clone(buffer), range.start - span.range.start)),
             Stage::Failed(error) => {
                 let error = error.take();
-                if span.readers == 0 {
-                    self.spans.remove(&number);
-                }
+                self.spans.remove(&number); // gone, so that other readers ask anew
                 return error.map(Err);
             }
             Stage::Waiting => return None,

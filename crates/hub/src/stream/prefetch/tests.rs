@@ -4,6 +4,7 @@ use std::sync::atomic::AtomicU64;
 
 use proptest::prelude::*;
 
+use super::spans::Stage;
 use super::*;
 
 /// A file in memory, which notes what is asked of it.
@@ -201,6 +202,19 @@ fn an_error_waits_for_its_reader_and_the_next_one_tries_again() {
     bench.wait(|state| state.held == 0);
     assert!(matches!(bench.read(0..20), Err(Error::Status { status: 500, .. })));
     assert_eq!(bench.read(0..20).unwrap(), bench.memory.bytes[..20]);
+}
+
+#[test]
+fn a_reader_does_not_meet_an_error_that_another_took() {
+    let bench = Bench::new(Memory::new(100), SMALL);
+    let mut state = State::default();
+    let number = state.add(0, &bench.object, 0..10);
+    let failed = Error::Status { address: "memory".into(), status: 500, message: String::new() };
+    state.change(number, |span| (span.readers, span.stage) = (1, Stage::Failed(Some(failed))));
+    assert!(matches!(state.take(number, &(0..10)), Some(Err(_))));
+    // The other reader has not awoken yet; a third one would wait with the lock in its hand.
+    assert_eq!(state.find(0, &(0..10)), None);
+    assert!(state.take(number, &(0..10)).is_none());
 }
 
 #[test]
