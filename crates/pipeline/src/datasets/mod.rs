@@ -94,7 +94,7 @@ pub struct Datasets {
 ///
 /// A sample is a text without white space at either end, in which line ends became spaces. Texts that are null, empty,
 /// too short or too long are left out and counted. The samples that are taken are in memory, but of what they are taken
-/// from no more than a few rows at a time.
+/// from no more than a few rows at a time. Of a data set's files, those are fetched that are needed for the samples.
 ///
 /// # Errors
 /// [`Error::NoDataset`], [`Error::Dataset`] and those whose names begin so, [`Error::NoSample`], [`Error::Tables`],

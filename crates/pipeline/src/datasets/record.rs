@@ -21,7 +21,7 @@ pub struct DatasetRecord {
     pub split: Option<String>,
     /// The column; null for a text file.
     pub column: Option<String>,
-    /// The files: their names in the repository, or the path that was given.
+    /// The files that were read: their names in the repository, or the path that was given.
     pub files: Vec<String>,
     /// Most samples; null for all.
     pub limit: Option<usize>,

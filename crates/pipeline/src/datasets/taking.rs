@@ -1,15 +1,15 @@
 //! The samples of one source, and the record of where they are from.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use hub::Hub;
+use hub::{DatasetFiles, Hub};
 
 use super::record::{DatasetRecord, RowCounts};
 use super::sample::one_line;
 use super::selection::Selection;
-use super::spec::{Columns, DatasetSpec, Source};
+use super::spec::{Columns, Source};
 use super::{DatasetsOptions, SampleSource, rows};
 use crate::setup::unless_interrupted;
 use crate::{Error, Observer};
@@ -25,33 +25,92 @@ pub(crate) fn take(
     observer: &dyn Observer,
     interrupted: &AtomicBool,
 ) -> Result<(DatasetRecord, Vec<String>), Error> {
-    let Found { paths, columns, mut record } = find(&source.spec, hub, observer)?;
-    let mut selection = Selection::new(options.limit, options.shuffle);
-    let counts = &mut record.counts;
-    let mut total = Some(0);
-    for path in &paths {
-        if selection.is_final() {
-            total = None; // of files that are not opened it is not known
-            break;
+    let record = DatasetRecord {
+        source: source.spec.to_string(),
+        limit: options.limit,
+        min_chars: source.min_chars,
+        shuffle: options.shuffle,
+        rows: Some(0),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        ..DatasetRecord::default()
+    };
+    let mut taking =
+        Taking { record, selection: Selection::new(options.limit, options.shuffle), interrupted };
+    match &source.spec.source {
+        Source::File(path, columns) => taking.read(path.to_string_lossy().into_owned(), path, columns)?,
+        Source::Hub { id, revision, config, split, column } => {
+            let not_had = |source| match source {
+                hub::Error::Interrupted => Error::Interrupted,
+                source => Error::Dataset { id: id.clone(), source: Box::new(source) },
+            };
+            let downloads = observer.downloads();
+            let found = hub.dataset_files(id, revision.as_deref(), config, split, downloads);
+            let files = found.map_err(not_had)?;
+            taking.record.repository = Some(id.clone());
+            taking.record.revision = Some(files.commit.clone());
+            taking.record.config = Some(config.clone());
+            taking.record.split = Some(split.clone());
+            taking.read_each(&files, &Columns::Parquet(column.clone()), &|which| {
+                hub.fetch_dataset_files(&files, which, downloads).map_err(not_had)
+            })?;
         }
-        let of_file = rows::read(path, &columns, &mut |text| {
-            selection.row(fit(text, source.min_chars, counts));
+    }
+    let Taking { mut record, selection, .. } = taking;
+    let samples = selection.into_samples();
+    record.counts.taken = samples.len() as u64;
+    if samples.is_empty() {
+        return Err(Error::NoSample { spec: record.source, counts: record.counts });
+    }
+    Ok((record, samples))
+}
+
+/// What was taken of the files so far.
+struct Taking<'a> {
+    record: DatasetRecord,
+    selection: Selection,
+    interrupted: &'a AtomicBool,
+}
+
+impl Taking<'_> {
+    /// Fetches and reads one file after the other until no further one can change anything: there may be many large
+    /// ones. If that cannot happen, all are fetched at once.
+    fn read_each(
+        &mut self,
+        files: &DatasetFiles,
+        columns: &Columns,
+        fetch: &dyn Fn(Range<usize>) -> Result<Vec<PathBuf>, Error>,
+    ) -> Result<(), Error> {
+        let takes_all = self.record.shuffle.is_some() || self.record.limit.is_none();
+        let at_once = if takes_all { usize::MAX } else { 1 };
+        let mut next = 0;
+        while files.may_have(next) {
+            if self.selection.is_final() {
+                self.record.rows = None; // of files that are not opened it is not known
+                break;
+            }
+            let paths = fetch(next..next.saturating_add(at_once))?;
+            for (path, name) in paths.iter().zip(files.names.iter().skip(next)) {
+                self.read(name.clone(), path, columns)?;
+                next += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn read(&mut self, name: String, path: &Path, columns: &Columns) -> Result<(), Error> {
+        let Self { record, selection, interrupted } = self;
+        record.files.push(name);
+        record.column = columns.column().map(str::to_owned);
+        let rows = rows::read(path, columns, &mut |text| {
+            selection.row(fit(text, record.min_chars, &mut record.counts));
             if selection.is_final() || interrupted.load(Ordering::Relaxed) {
                 return ControlFlow::Break(());
             }
             ControlFlow::Continue(())
         })?;
-        unless_interrupted(interrupted)?;
-        total = total.zip(of_file).map(|(total, of_file)| total + of_file);
+        record.rows = record.rows.zip(rows).map(|(before, rows)| before + rows);
+        unless_interrupted(interrupted)
     }
-    let samples = selection.into_samples();
-    counts.taken = samples.len() as u64;
-    record.rows = total;
-    (record.limit, record.min_chars, record.shuffle) = (options.limit, source.min_chars, options.shuffle);
-    if samples.is_empty() {
-        return Err(Error::NoSample { spec: source.spec.to_string(), counts: record.counts });
-    }
-    Ok((record, samples))
 }
 
 /// The sample that a row holds, if it is one; if not, the reason is counted.
@@ -67,44 +126,4 @@ fn fit(text: Option<&str>, min_chars: usize, counts: &mut RowCounts) -> Option<S
     };
     *reason += 1;
     None
-}
-
-/// Files to read.
-struct Found {
-    paths: Vec<PathBuf>,
-    columns: Columns,
-    record: DatasetRecord,
-}
-
-fn find(spec: &DatasetSpec, hub: &Hub, observer: &dyn Observer) -> Result<Found, Error> {
-    let version = env!("CARGO_PKG_VERSION").to_owned();
-    let mut record = DatasetRecord { source: spec.to_string(), version, ..DatasetRecord::default() };
-    let (paths, columns) = match &spec.source {
-        Source::File(path, columns) => {
-            record.files = vec![path.to_string_lossy().into_owned()];
-            (vec![path.clone()], columns.clone())
-        }
-        Source::Hub { id, revision, config, split, column } => {
-            let found = hub.dataset_files(id, revision.as_deref(), config, split, observer.downloads());
-            let found = found.map_err(|source| match source {
-                hub::Error::Interrupted => Error::Interrupted,
-                source => Error::Dataset { id: id.clone(), source: Box::new(source) },
-            })?;
-            record.files = found.files.iter().map(|path| name_in_repository(path, &found.commit)).collect();
-            record.repository = Some(id.clone());
-            record.config = Some(config.clone());
-            record.split = Some(split.clone());
-            record.revision = Some(found.commit);
-            (found.files, Columns::Parquet(column.clone()))
-        }
-    };
-    record.column = columns.column().map(str::to_owned);
-    Ok(Found { paths, columns, record })
-}
-
-/// What a file of the cache, `…/snapshots/<commit>/<name>`, is called in its repository: the same on every machine.
-fn name_in_repository(path: &Path, commit: &str) -> String {
-    let parts: Vec<_> = path.iter().map(|part| part.to_string_lossy()).collect();
-    let below = parts.iter().rposition(|part| part == commit).map_or(0, |position| position + 1);
-    parts[below..].join("/")
 }
