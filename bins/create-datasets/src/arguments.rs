@@ -21,8 +21,9 @@ Examples:
 A SOURCE is hub-dataset[@revision]:config:split:column (a data set without configurations has one
 called default), or a file and its column, as in file.parquet:column, file.jsonl:column (one object
 a line) or file.csv:column, or file.txt, of which every line is a sample. Data sets are fetched
-once, as far as they are needed, into the cache of the Python libraries; HF_TOKEN, HF_HOME, HF_HUB_CACHE, HF_ENDPOINT and
-HF_HUB_OFFLINE work as there. For a gated one accept its licence on its page, and set HF_TOKEN.
+once, as far as they are needed, into the cache of the Python libraries; HF_TOKEN, HF_HOME,
+HF_HUB_CACHE, HF_ENDPOINT and HF_HUB_OFFLINE work as there. For a gated one accept its licence on
+its page, and set HF_TOKEN.
 
 Output in <OUTDIR>: forget.txt and retain.txt, and beside each a .json that says what it is made of:
 source, revision, counts, hash. The same source and settings give the same bytes on every machine.

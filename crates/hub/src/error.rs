@@ -164,8 +164,8 @@ pub enum Error {
         source: io::Error,
     },
     /// The disk is too small.
-    #[error("{file} does not fit on the disk of {}: {needed} bytes are needed{}", cache.display(),
-        free.map_or_else(String::new, |free| format!(", {free} are free")))]
+    #[error("{file} does not fit on the disk of {}: {} MiB are needed{}", cache.display(),
+        needed.div_ceil(1 << 20), free.map_or_else(String::new, |free| format!(", {} are free", free >> 20)))]
     DiskFull {
         /// Repository and file, or files.
         file: String,

@@ -41,7 +41,7 @@ pub(crate) fn download(
     }
     let bytes = files.iter().map(|(_, content)| content.size).sum();
     let to_come = files.iter().map(|(_, content)| content.size - download.present(content)).sum();
-    download.check_space(&format!("{}: {} files", listing.repository, files.len()), to_come)?;
+    download.check_space(&listing.repository.to_string(), to_come)?;
 
     if let Some((name, _)) = files.first().filter(|_| listing.is_gated) {
         listing.head(client, name, observer)?; // a refusal is best known before anything is announced

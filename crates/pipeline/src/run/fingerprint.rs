@@ -31,8 +31,8 @@ impl Inputs {
         self.0.insert(path.to_string_lossy().into_owned(), content_hash(path));
     }
 
-    /// A model: its weights by size and version, since they are large; what describes them by content.
-    /// Where it comes from a repository, all of it by the commit.
+    /// A model: where it comes from a repository, by the commit; else its weights by size and version, since they are
+    /// large, and what describes them by content.
     pub(crate) fn model(&mut self, reference: &ModelReference, located: &Located, with_tokenizer: bool) {
         if let Some(commit) = &located.commit {
             self.0.insert(reference.to_text(), format!("commit {commit}"));
