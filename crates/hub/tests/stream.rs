@@ -240,9 +240,10 @@ fn memory_is_bounded_however_much_is_announced() {
     for start in (0..LENGTH).step_by(4 << 20) {
         file.will_need(start..start + (4 << 20));
     }
-    wait_until(|| world.server.sent() == 8 << 20);
+    // The first one, or the first two as one; which of the others are merged is a matter of time.
+    wait_until(|| world.server.sent() >= 4 << 20);
     std::thread::sleep(Duration::from_millis(100));
-    assert_eq!(world.server.sent(), 8 << 20); // no more before something is used
+    assert!(world.server.sent() <= 8 << 20, "no more before something is used");
     let last = file.read(LENGTH - (4 << 20)..LENGTH).unwrap(); // not held up by what is before it
     assert!(last.len() == 4 << 20 && last.iter().all(|byte| *byte == 0));
     for start in (0..LENGTH).step_by(4 << 20) {
