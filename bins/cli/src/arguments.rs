@@ -7,8 +7,13 @@ use report::Format;
 
 use crate::Verbosity;
 
-/// What the help of a tool that takes models says of those on the Hub.
-pub const HUB: &str = "\
+/// The text below the options of a tool that takes models, with what is said of those on the Hub in the place of `{hub}`.
+#[must_use]
+pub fn help_of_models(text: &str) -> String {
+    text.replace("{hub}", HUB)
+}
+
+const HUB: &str = "\
 A repository of the Hugging Face Hub is named org/name, org/name@revision or hf://org/name; what
 exists as a path is taken as one. It is taken from the cache that Python's libraries use, or
 downloaded into it, unless --stream is given. HF_HOME, HF_HUB_CACHE, HF_TOKEN, HF_ENDPOINT and

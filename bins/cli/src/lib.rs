@@ -14,7 +14,8 @@ mod progress;
 mod run;
 
 pub use arguments::{
-    FormatArguments, HUB, RunArguments, StreamArguments, TalkArguments, given_arguments, named_file,
+    FormatArguments, RunArguments, StreamArguments, TalkArguments, given_arguments, help_of_models,
+    named_file,
 };
 pub use exit::{Exit, finish, message};
 pub use interrupt::Interrupt;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use activations::{DeviceChoice, DtypeChoice};
 use bytesize::ByteSize;
 use clap::{ArgGroup, Parser};
-use cli::{FormatArguments, HUB, RunArguments, StreamArguments, given_arguments, named_file};
+use cli::{FormatArguments, RunArguments, StreamArguments, given_arguments, help_of_models, named_file};
 use pipeline::{ActivationNormsOptions, ModelReference, Models, Split};
 
 const USAGE: &str = "\
@@ -46,17 +46,13 @@ Exit codes:
   2    bad usage or input; nothing was written
   130  interrupted (143 by SIGTERM); nothing was written";
 
-fn examples() -> String {
-    EXAMPLES.replace("{hub}", HUB)
-}
-
 /// Measure the hidden states of language models on texts, layer by layer
 ///
 /// For each layer: the mean norm of a token's hidden state, on each text, with a 95 % interval over samples; for two
 /// models also how far their hidden states are apart. Layers are counted as in transformers: 0 is the embeddings, the
 /// last one comes after the final norm. Weights are read block by block, each once for all samples.
 #[derive(Debug, Parser)]
-#[command(version, override_usage = USAGE, after_help = examples(), after_long_help = examples())]
+#[command(version, override_usage = USAGE, after_help = help_of_models(EXAMPLES), after_long_help = help_of_models(EXAMPLES))]
 #[command(group = ArgGroup::new("what").args(["models", "model_a"]).required(true))]
 #[command(group = ArgGroup::new("texts").args(["forget_text", "retain_text", "split"]).required(true).multiple(true))]
 pub(crate) struct Arguments {

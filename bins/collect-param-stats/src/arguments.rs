@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
-use cli::{FormatArguments, HUB, RunArguments, StreamArguments, given_arguments};
+use cli::{FormatArguments, RunArguments, StreamArguments, given_arguments, help_of_models};
 use pipeline::{ModelReference, ParamStatsOptions};
 use report::ZeroDeltas;
 use spectral::{Certification, Method, Operators};
@@ -40,17 +40,13 @@ Exit codes:
   2    bad usage or input; nothing was written
   130  interrupted (143 by SIGTERM); nothing was written";
 
-fn examples() -> String {
-    EXAMPLES.replace("{hub}", HUB)
-}
-
 /// Compare the parameters of two language models, matrix by matrix
 ///
 /// For each linear layer: Frobenius norm, spectral norm and stable rank of W (model A), Wb (model B) and
 /// dW = Wb - W, how similar the two are, and how many entries changed. Spectral norms and stable ranks come with
 /// certified bounds. Models are read tensor by tensor, never loaded whole.
 #[derive(Debug, Parser)]
-#[command(version, after_help = examples(), after_long_help = examples())]
+#[command(version, after_help = help_of_models(EXAMPLES), after_long_help = help_of_models(EXAMPLES))]
 pub(crate) struct Arguments {
     /// Baseline: a folder with weights, a weight file, or a repository of the Hugging Face Hub
     #[arg(long, value_name = "MODEL")]

@@ -68,11 +68,8 @@ fn gaps_are_listed_and_show_in_the_exit_code() {
 
 #[test]
 fn help_and_version() {
-    for flag in ["--help", "-h", "--version"] {
-        let binary = assert_cmd::cargo::cargo_bin!("collect-param-stats");
-        let output = Command::new(binary).arg(flag).output().unwrap();
-        assert_eq!(output.status.code(), Some(0));
-        insta::assert_snapshot!(flag.trim_start_matches('-'), String::from_utf8(output.stdout).unwrap());
+    for (name, text) in support::help_and_version(assert_cmd::cargo::cargo_bin!("collect-param-stats")) {
+        insta::assert_snapshot!(name, text);
     }
 }
 

@@ -6,7 +6,7 @@ use activations::{DeviceChoice, DtypeChoice};
 use bytesize::ByteSize;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
-use cli::{HUB, PictureFormatName, RunArguments, StreamArguments, given_arguments, named_file};
+use cli::{PictureFormatName, RunArguments, StreamArguments, given_arguments, help_of_models, named_file};
 use pipeline::{Error, ModelPair, ModelReference, RunOptions, RunSettings};
 
 const EXAMPLES: &str = "\
@@ -128,16 +128,12 @@ pub(crate) enum Command {
     },
 }
 
-fn run_help() -> String {
-    RUN.replace("{hub}", HUB)
-}
-
 /// Compare models of your own
 ///
 /// Compares the parameters of each pair of models and their hidden states on texts, draws pictures, and writes one
 /// report. Without texts, hidden states are left out.
 #[derive(Debug, Args)]
-#[command(after_help = run_help(), after_long_help = run_help())]
+#[command(after_help = help_of_models(RUN), after_long_help = help_of_models(RUN))]
 pub(crate) struct RunCommand {
     /// Baseline: a folder, or a repository of the Hugging Face Hub [env: BASE]
     #[arg(long, value_name = "MODEL")]

@@ -169,11 +169,8 @@ fn a_folder_that_cannot_be_written_is_named() {
 
 #[test]
 fn help_and_version() {
-    for flag in ["--help", "-h", "--version"] {
-        let binary = assert_cmd::cargo::cargo_bin!("plot-param-stats");
-        let output = Command::new(binary).arg(flag).output().unwrap();
-        assert_eq!(output.status.code(), Some(0));
-        insta::assert_snapshot!(flag.trim_start_matches('-'), String::from_utf8(output.stdout).unwrap());
+    for (name, text) in support::help_and_version(assert_cmd::cargo::cargo_bin!("plot-param-stats")) {
+        insta::assert_snapshot!(name, text);
     }
 }
 

@@ -100,8 +100,8 @@ impl LoopbackHub {
         self.server.address
     }
 
-    /// Adds a model with these files (name, and bytes or [`Content`]) as its branch `main`; what it is called on is moved to them if it is
-    /// there already. Returns the commit, which depends on names and contents alone.
+    /// Adds a commit with these files (name, and bytes or [`Content`]) to a model, which need not be there yet, and points
+    /// its branch `main` at it. Returns the commit, which depends on names and contents alone.
     pub fn add_model(
         &self,
         id: &str,

@@ -21,6 +21,15 @@ pub(crate) fn redacted(output: &Output, outdir: &Path) -> String {
     stderr(output).replace(&*outdir.to_string_lossy(), "[outdir]")
 }
 
+/// What a tool says of itself, by what it was asked with.
+pub(crate) fn help_and_version(binary: &Path) -> [(&'static str, String); 3] {
+    ["--help", "-h", "--version"].map(|flag| {
+        let output = Command::new(binary).arg(flag).output().unwrap();
+        assert_eq!(output.status.code(), Some(0));
+        (flag.trim_start_matches('-'), String::from_utf8(output.stdout).unwrap())
+    })
+}
+
 /// The names of the files in a folder, in order.
 pub(crate) fn files(folder: &Path) -> Vec<String> {
     let names =

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use self::spans::{Span, State, part_of};
+use self::spans::{Span, State, is_within, part_of};
 use crate::Error;
 
 mod spans;
@@ -97,9 +97,8 @@ impl Prefetcher {
     /// Drops what was asked for within a range and not read.
     pub(crate) fn give_back(&self, file: usize, range: &Range<usize>) {
         let mut state = self.shared.lock();
-        let unwanted = |part: &Range<usize>| range.start <= part.start && part.end <= range.end;
         for span in state.spans.values_mut().filter(|span| span.file == file) {
-            span.parts.retain(|part| !unwanted(part));
+            span.parts.retain(|part| !is_within(part, range));
         }
         state.drop_unwanted();
         self.shared.work.notify_all();

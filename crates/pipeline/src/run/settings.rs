@@ -156,10 +156,9 @@ impl RunSettings {
         if !self.names_models() {
             self = self.or(Self::original_experiment());
             if self.forget_text.is_none() && self.retain_text.is_none() && self.splits.is_empty() {
-                let folder = outroot.join(DATASETS);
-                self.forget_text = Some(folder.join("forget.txt"));
-                self.retain_text = Some(folder.join("retain.txt"));
-                datasets = Some(DatasetsOptions::new(folder));
+                let made = DatasetsOptions::new(outroot.join(DATASETS));
+                (self.forget_text, self.retain_text) = (Some(made.forget_text()), Some(made.retain_text()));
+                datasets = Some(made);
             }
         }
         let pairs = pairs(self.base, [self.filtered, self.unlearned], self.compare)?;

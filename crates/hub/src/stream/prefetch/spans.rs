@@ -83,8 +83,8 @@ impl State {
 
     /// The span that has a range.
     pub(super) fn find(&self, file: usize, range: &Range<usize>) -> Option<u64> {
-        let has = |span: &Span| span.range.start <= range.start && range.end <= span.range.end;
-        self.spans.iter().find(|(_, span)| span.file == file && has(span)).map(|(number, _)| *number)
+        let mut spans = self.spans.iter().filter(|(_, span)| span.file == file);
+        spans.find(|(_, span)| is_within(range, &span.range)).map(|(number, _)| *number)
     }
 
     pub(super) fn change(&mut self, number: u64, change: impl FnOnce(&mut Span)) {
