@@ -58,7 +58,7 @@ pub(crate) struct ShardContents {
 }
 
 impl Checkpoint {
-    /// Opens a folder with weights, a weight file or an index file, by memory maps.
+    /// Opens a folder with weights, a weight file or an index file.
     ///
     /// A folder is searched for [`PREFERENCE`], in that order; [`Checkpoint::took`] says which was chosen and
     /// [`Checkpoint::also_present`] what else was there. A file's format is told by its content, not by its name.
@@ -66,7 +66,7 @@ impl Checkpoint {
     /// # Errors
     /// Every [`Error`]: a missing, truncated, foreign or malformed file, and a pickle that asks for code.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
-        Self::open_with(path, Access::Map)
+        Self::open_with(path, Access::default())
     }
 
     /// As [`Checkpoint::open`], with a choice of how files are read.
@@ -291,12 +291,12 @@ impl Checkpoint {
         self.shards[tensor.shard].path()
     }
 
-    /// A tensor's data: borrowed from the map where the file is mapped, else read. Of a deflated zip entry (PyTorch never
+    /// A tensor's data, read; borrowed from the map where the file is mapped. Of a deflated zip entry (PyTorch never
     /// writes one) only the tensor's own bytes are kept. The tensor must be one that this checkpoint lists, or a slice of
     /// one.
     ///
     /// # Errors
-    /// [`Error::Io`] if a deflated entry is damaged or the bytes cannot be read.
+    /// [`Error::Io`] if a deflated entry is damaged or the bytes cannot be read; [`Error::Changed`].
     pub fn view<'a>(&'a self, tensor: &'a TensorInfo) -> Result<TensorView<'a>, Error> {
         let file = &*self.shards[tensor.shard];
         let mut bytes = source::read(file, stored_range(tensor))?;
@@ -305,6 +305,40 @@ impl Checkpoint {
             bytes = Cow::Owned(inflated.map_err(|source| Error::Io { path: file.path().into(), source })?);
         }
         Ok(TensorView { dtype: tensor.dtype, shape: &tensor.shape, strides: &tensor.strides, bytes })
+    }
+
+    /// True if [`Checkpoint::read_into`] reads any part of a tensor at little more than the cost of its bytes, however
+    /// often: it lies contiguous in a file on disk that is not mapped.
+    #[must_use]
+    pub fn reads_in_parts(&self, tensor: &TensorInfo) -> bool {
+        matches!(tensor.storage, Storage::Stored { .. })
+            && tensor.is_contiguous()
+            && self.shards[tensor.shard].reads_in_parts()
+    }
+
+    /// The bytes of a tensor from `start` on that fill `out`, counted as they are stored. The tensor must not be deflated.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Changed`].
+    pub fn read_into(&self, tensor: &TensorInfo, start: usize, out: &mut [u8]) -> Result<(), Error> {
+        let (file, range) = (&*self.shards[tensor.shard], stored_range(tensor));
+        let within = start.checked_add(out.len()).is_some_and(|end| end <= range.len());
+        let read = if within {
+            file.read_into(range.start + start, out)
+        } else {
+            Err(std::io::ErrorKind::UnexpectedEof.into())
+        };
+        read.map_err(|error| source::named(file, error))
+    }
+
+    /// Sees that all weight files are still what was opened.
+    ///
+    /// # Errors
+    /// [`Error::Changed`] for one that is not; [`Error::Io`].
+    pub fn unchanged(&self) -> Result<(), Error> {
+        self.shards
+            .iter()
+            .try_for_each(|file| file.unchanged().map_err(|error| source::named(&**file, error)))
     }
 
     /// Asks for a tensor ahead of its use.

@@ -84,6 +84,12 @@ pub enum Error {
         /// The refusal.
         source: std::io::Error,
     },
+    /// A file is not what it was when it was opened.
+    #[error("{} changed while it was read", path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
+    },
     /// A file that describes weights is far larger than any of its kind.
     #[error("{} has {len} bytes, more than the {limit} that are read of such a file", path.display())]
     TooLarge {
@@ -251,6 +257,7 @@ impl Error {
                 "if you trust its origin, re-save it as safetensors or with torch.save(model.state_dict(), path)"
             }
             Self::Io { .. } => "check that the file is readable",
+            Self::Changed { .. } => "wait until whatever writes the file is done, and start again",
             Self::SafetensorsHeader { .. }
             | Self::Zip { .. }
             | Self::Torch { .. }

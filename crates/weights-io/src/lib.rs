@@ -1,13 +1,13 @@
 //! Checkpoints of language models as named, typed, borrowed tensors.
 //!
 //! A [`Checkpoint`] is a folder or a file with one model's weights: safetensors or PyTorch's `.bin`, single or sharded,
-//! the zip format of PyTorch since 1.6 or the run of pickles before it. Opening one maps its files and reads their
-//! headers; tensor data is neither read nor copied until a [`TensorView`] is used, and then it is the map itself. So a
-//! checkpoint of hundreds of gigabytes opens in milliseconds, and [`Checkpoint::give_back`] keeps a walk through it
-//! from occupying memory.
+//! the zip format of PyTorch since 1.6 or the run of pickles before it. Opening one reads headers only;
+//! a tensor's data is read when a [`TensorView`] is asked for, or part by part ([`Checkpoint::read_into`]). So a checkpoint
+//! of hundreds of gigabytes opens in milliseconds, and a walk through it occupies the memory of a tensor, or of a part of
+//! one.
 //!
-//! Bytes come through one narrow trait, [`Source`]: a range of a file. [`LocalFiles`] has a memory map behind it or, with
-//! [`Access::Read`], a read of each range; [`Checkpoint::open_in`] takes any other [`Files`], such as those of a server.
+//! Bytes come through one narrow trait, [`Source`]: a range of a file. [`LocalFiles`] has a read of each range behind it or,
+//! with [`Access::Map`], a memory map; [`Checkpoint::open_in`] takes any other [`Files`], such as those of a server.
 //! Every format is read by ranges: the header or directory in one request or two, where the data of zip entries and of
 //! legacy storages begins in requests that are asked for ahead of their use ([`Source::will_need`]) and merged where that
 //! is cheaper ([`Source::worth_reading_through`]), then each tensor, or slice of one, in one.

@@ -9,11 +9,12 @@ use crate::{Error, Files, Source};
 /// How local files are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Access {
-    /// Memory maps: nothing is copied, and pages come and go as the system sees fit.
+    /// One read for each range, into memory of its own. A file that changes or shrinks meanwhile is an error.
     #[default]
-    Map,
-    /// One read for each range, into memory of its own: for file systems that map badly.
     Read,
+    /// Memory maps: nothing is copied, and pages come and go as the system sees fit. Only for files that nobody touches:
+    /// if one is cut short while its bytes are looked at, the system ends the process (SIGBUS).
+    Map,
 }
 
 /// The files of a folder.

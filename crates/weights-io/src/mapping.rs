@@ -5,22 +5,21 @@ use std::borrow::Cow;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use memmap2::{Advice, Mmap, UncheckedAdvice};
 
-use crate::positioned::regular;
+use crate::positioned::{Identity, regular};
 use crate::source::within;
 use crate::{Error, Source, Version};
 
 /// A mapped file and what identifies it.
 ///
 /// The file must not be changed or cut short while it is mapped: the operating system would then hand out other
-/// bytes, or end the process.
+/// bytes, or end the process. A change before a read is an error; one while the bytes are looked at cannot be.
 #[derive(Debug)]
 pub(crate) struct MappedFile {
     path: PathBuf,
-    modified: Option<SystemTime>,
+    identity: Identity,
     map: Option<Mmap>, // None for an empty file, which cannot be mapped everywhere
 }
 
@@ -30,8 +29,8 @@ impl MappedFile {
     /// # Errors
     /// [`Error::NotFound`], [`Error::NotARegularFile`] (without opening it, so a FIFO cannot block), [`Error::Io`].
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
-        let (file, metadata) = regular(path)?;
-        let map = if metadata.len() == 0 {
+        let (file, identity) = regular(path)?;
+        let map = if identity.len == 0 {
             None
         } else {
             // SAFETY: the map is read-only and private to this struct; that nobody changes the file meanwhile is
@@ -39,7 +38,7 @@ impl MappedFile {
             let map = unsafe { Mmap::map(&file) };
             Some(map.map_err(|source| Error::Io { path: path.into(), source })?)
         };
-        Ok(Self { path: path.into(), modified: metadata.modified().ok(), map })
+        Ok(Self { path: path.into(), identity, map })
     }
 
     /// The whole file.
@@ -59,12 +58,17 @@ impl Source for MappedFile {
     }
 
     fn version(&self) -> Version {
-        Version::Modified(self.modified)
+        Version::Modified(self.identity.modified)
     }
 
     fn read(&self, range: Range<usize>) -> io::Result<Cow<'_, [u8]>> {
         within(&range, self.bytes().len())?;
+        self.unchanged()?;
         Ok(Cow::Borrowed(&self.bytes()[range]))
+    }
+
+    fn unchanged(&self) -> io::Result<()> {
+        self.identity.check(&std::fs::metadata(&self.path)?)
     }
 
     /// Asks the system to read a range ahead. Advice only: failure costs speed, not correctness.

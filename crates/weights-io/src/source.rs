@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use crate::Error;
+use crate::positioned::is_change;
 
-/// The bytes of one file, which must not change while it is open.
+/// The bytes of one file, which should not change while it is open.
 ///
 /// All offsets and lengths are bytes. Several threads may read at once.
 pub trait Source: std::fmt::Debug + Send + Sync {
@@ -34,6 +35,29 @@ pub trait Source: std::fmt::Debug + Send + Sync {
     /// # Errors
     /// Whatever keeps the bytes from being read; [`io::ErrorKind::UnexpectedEof`] for a range beyond the end.
     fn read(&self, range: Range<usize>) -> io::Result<Cow<'_, [u8]>>;
+
+    /// The bytes from `start` on that fill `out`.
+    ///
+    /// # Errors
+    /// As [`Source::read`].
+    fn read_into(&self, start: usize, out: &mut [u8]) -> io::Result<()> {
+        let bytes = self.read(start..start.saturating_add(out.len()))?;
+        out.copy_from_slice(bytes.get(..out.len()).ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+
+    /// True if many reads of parts cost little more than one of the whole, in whatever order and however often.
+    fn reads_in_parts(&self) -> bool {
+        false
+    }
+
+    /// Sees that the file is still what was opened, where it can be another.
+    ///
+    /// # Errors
+    /// It is not, or it cannot be told.
+    fn unchanged(&self) -> io::Result<()> {
+        Ok(())
+    }
 
     /// Advice that this very range will be read soon; where bytes take long to arrive, now is the time to ask for them.
     /// What lies beyond the end counts for nothing.
@@ -87,7 +111,13 @@ pub trait Files: std::fmt::Debug + Send + Sync {
 
 /// Reads a range, with the file's name in the error.
 pub(crate) fn read(source: &dyn Source, range: Range<usize>) -> Result<Cow<'_, [u8]>, Error> {
-    source.read(range).map_err(|error| Error::Io { path: source.path().into(), source: error })
+    source.read(range).map_err(|error| named(source, error))
+}
+
+/// A failure to read a source as the error that names it.
+pub(crate) fn named(source: &dyn Source, error: io::Error) -> Error {
+    let path = source.path().into();
+    if is_change(&error) { Error::Changed { path } } else { Error::Io { path, source: error } }
 }
 
 /// Reads a whole file that describes weights: an index, a configuration, a tokenizer.

@@ -5,11 +5,11 @@ mod conformance;
 
 use std::path::Path;
 
-use weights_io::{Access, Checkpoint};
+use weights_io::{Access, Checkpoint, Error};
 
 #[test]
 fn every_format_reads_through_a_map_as_torch_reads_it() {
-    conformance::formats(&|path| Checkpoint::open(path), true);
+    conformance::formats(&|path| Checkpoint::open_with(path, Access::Map), true);
 }
 
 #[test]
@@ -18,8 +18,8 @@ fn every_format_reads_range_by_range_as_torch_reads_it() {
 }
 
 #[test]
-fn every_hostile_file_is_refused_range_by_range_in_the_same_words() {
-    conformance::hostile(&|path| Checkpoint::open_with(path, Access::Read), &Path::to_path_buf);
+fn every_hostile_file_is_refused_through_a_map_in_the_same_words() {
+    conformance::hostile(&|path| Checkpoint::open_with(path, Access::Map), &Path::to_path_buf);
 }
 
 #[test]
@@ -44,13 +44,39 @@ fn a_file_that_changes_between_reads_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/formats/safetensors_single");
     let path = folder.path().join("model.safetensors");
-    std::fs::copy(source.join("model.safetensors"), &path).unwrap();
-    let checkpoint = Checkpoint::open_with(folder.path(), Access::Read).unwrap();
-    let tensor = &checkpoint.tensors()[0];
-    assert!(checkpoint.view(tensor).is_ok());
-    let file = std::fs::File::options().append(true).open(&path).unwrap();
-    file.set_len(file.metadata().unwrap().len() + 1).unwrap();
-    let error = checkpoint.view(tensor).unwrap_err();
-    let cause = std::error::Error::source(&error).unwrap().to_string();
-    assert!(cause.contains("changed"), "{error}: {cause}");
+    for access in [Access::Map, Access::Read] {
+        std::fs::copy(source.join("model.safetensors"), &path).unwrap();
+        let checkpoint = Checkpoint::open_with(folder.path(), access).unwrap();
+        let tensor = &checkpoint.tensors()[0];
+        let mut bytes = vec![0; tensor.extent()];
+        checkpoint.read_into(tensor, 0, &mut bytes).unwrap();
+        assert_eq!(checkpoint.view(tensor).unwrap().bytes, bytes);
+        checkpoint.unchanged().unwrap();
+        let file = std::fs::File::options().append(true).open(&path).unwrap();
+        file.set_len(file.metadata().unwrap().len() + 1).unwrap();
+        let errors = [
+            checkpoint.view(tensor).unwrap_err(),
+            checkpoint.read_into(tensor, 0, &mut bytes).unwrap_err(),
+            checkpoint.unchanged().unwrap_err(),
+        ];
+        for error in errors {
+            assert!(matches!(&error, Error::Changed { path: named } if *named == path), "{error:?}");
+        }
+    }
+}
+
+#[test]
+fn a_part_of_a_tensor_ends_where_the_tensor_does() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/formats/safetensors_single");
+    let checkpoint = Checkpoint::open(folder).unwrap();
+    for tensor in checkpoint.tensors() {
+        let whole = checkpoint.view(tensor).unwrap().bytes.into_owned();
+        let half = whole.len() / 2;
+        let mut part = vec![0; whole.len() - half];
+        checkpoint.read_into(tensor, half, &mut part).unwrap();
+        assert_eq!(part, whole[half..], "{}", tensor.name);
+        for start in [half + 1, usize::MAX] {
+            assert!(checkpoint.read_into(tensor, start, &mut part).is_err() || part.is_empty());
+        }
+    }
 }

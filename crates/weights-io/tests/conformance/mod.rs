@@ -1,5 +1,5 @@
 //! What every source must give: all of `fixtures/formats`, with the values that torch reads from the same files, and all of
-//! `fixtures/hostile`, refused in the same words as through a map. Included by the tests of each source.
+//! `fixtures/hostile`, refused in the same words as from the disk. Included by the tests of each source.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
