@@ -84,6 +84,7 @@ mod activation_rows;
 mod activation_texts;
 mod datasets;
 mod error;
+mod fingerprint;
 mod forward_steps;
 mod html_report;
 mod ledger;

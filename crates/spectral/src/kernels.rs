@@ -22,6 +22,19 @@ pub(crate) fn dispatch<O: WithSimd>(operation: O) -> O::Output {
     }
 }
 
+/// What [`dispatch`] chooses on this machine. The last bits of results depend on it.
+#[must_use]
+pub fn instruction_set() -> &'static str {
+    struct Name;
+    impl WithSimd for Name {
+        type Output = &'static str;
+        fn with_simd<S: Simd>(self, _: S) -> &'static str {
+            std::any::type_name::<S>()
+        }
+    }
+    dispatch(Name)
+}
+
 /// Some row vectors of one length, stored one after another.
 #[derive(Clone, Copy)]
 pub(crate) struct Vectors<'a> {

@@ -59,6 +59,7 @@ mod vectors;
 mod widen;
 
 pub use error::Error;
+pub use kernels::instruction_set;
 pub use matrix::{Dtype, Matrix};
 pub use options::{Certification, Method, Operators, Options};
 pub use quadrature::Estimate;

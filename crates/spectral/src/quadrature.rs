@@ -9,6 +9,7 @@ use crate::tridiagonal::Ritz;
 
 /// A number and how well it is known.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Estimate {
     /// The number.
     pub value: f64,

@@ -16,6 +16,7 @@ use crate::vectors::dot;
 
 /// Why an iteration stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Stop {
     /// The interval is as narrow as asked for.
     Certified,

@@ -13,6 +13,7 @@ use crate::widen;
 
 /// Entries of a matrix that are no finite numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct NonFinite {
     /// Not a number.
     pub nan: u64,

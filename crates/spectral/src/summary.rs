@@ -12,6 +12,7 @@ use crate::statistics::{self, NonFinite};
 /// Bounds of a number. For a spectral norm they hold but for the failure probability asked for
 /// ([`crate::Certification`]), given the allowance for f32 rounding.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Interval {
     /// At most the truth.
     pub lower: f64,
@@ -44,6 +45,7 @@ impl Interval {
 
 /// One singular value.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct SingularValue {
     /// The Ritz value, from below; or the value of a dense decomposition.
     pub value: f64,
@@ -53,6 +55,7 @@ pub struct SingularValue {
 
 /// What only all singular values together tell.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct FullSpectrum {
     /// Σσᵢ
     pub nuclear_norm: f64,
@@ -65,6 +68,7 @@ pub struct FullSpectrum {
 
 /// Norms and ranks of one matrix. What was not asked for is `None`.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct MatrixSummary {
     /// ‖M‖ in the Frobenius norm.
     pub frobenius: f64,
@@ -110,6 +114,7 @@ impl MatrixSummary {
 
 /// A pair of matrices of one shape: A, B and ΔW = B − A.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct PairSummary {
     /// A.
     pub a: MatrixSummary,
@@ -138,6 +143,7 @@ pub struct PairSummary {
 
 /// The result of [`summarize_pair`].
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Outcome {
     /// All entries of both matrices are finite.
     Finite(Box<PairSummary>),

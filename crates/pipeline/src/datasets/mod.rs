@@ -22,7 +22,7 @@ use sha2::{Digest as _, Sha256};
 
 pub use self::record::{DatasetRecord, RowCounts};
 pub use self::spec::DatasetSpec;
-use crate::run::hexadecimal;
+use crate::fingerprint::hexadecimal;
 use crate::setup::unless_interrupted;
 use crate::{Error, Observer};
 

@@ -8,7 +8,7 @@ use std::time::Instant;
 use hub::{Hub, Located, ModelReference, Wanted};
 
 use crate::activation_texts::Texts;
-use crate::run::fingerprint::Inputs;
+use crate::fingerprint::Inputs;
 use crate::run::headlines::headlines;
 use crate::run::plan::{Plan, Step};
 use crate::run::state::{State, Written};

@@ -1,12 +1,11 @@
 //! The whole pipeline: parameters and hidden states of all pairs, pictures, and one report.
 //!
 //! `settings` come from flags, environment and `config_file`, and become `options`. `plan` makes steps of them; `execution`
-//! takes them one by one, `work` knows what each reads and does, `fingerprint` and `state` whether it was done before.
+//! takes them one by one, `work` knows what each reads and does, `state` whether it was done before.
 
 mod config_file;
 mod demo;
 mod execution;
-mod fingerprint;
 mod headlines;
 mod options;
 mod outcome;
@@ -17,7 +16,6 @@ mod work;
 
 pub use config_file::write_config_template;
 pub use execution::run;
-pub(crate) use fingerprint::hexadecimal;
 pub use headlines::Headlines;
 pub use options::{ModelPair, RunOptions};
 pub use outcome::{RunOutcome, StepOutcome, StepStatus};

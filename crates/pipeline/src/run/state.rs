@@ -7,7 +7,7 @@ use report::write_file;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
-use crate::run::fingerprint::{Inputs, content_hash};
+use crate::fingerprint::{Inputs, content_hash};
 
 /// The file in the run's folder.
 const FILE: &str = "run-state.json";

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use hub::ModelReference;
 
 use crate::run::execution::Run;
-use crate::run::fingerprint::Inputs;
+use crate::fingerprint::Inputs;
 use crate::run::plan::{PlannedPair, Step};
 use crate::run::state::Written;
 use crate::setup::thread_pool;
