@@ -30,7 +30,10 @@ pub fn finish(result: Result<Exit, Error>, interrupt: &Interrupt) -> ExitCode {
         Ok(Exit::Nothing) => ExitCode::from(FAILED),
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "{}", message(&error));
-            let interrupted = matches!(error, Error::Interrupted | Error::RunInterrupted { .. });
+            let interrupted = matches!(
+                error,
+                Error::Interrupted | Error::ComparisonInterrupted { .. } | Error::RunInterrupted { .. }
+            );
             ExitCode::from(if interrupted { interrupt.exit_code() } else { FAILED })
         }
     }

@@ -77,6 +77,10 @@ impl Observer for Progress {
         }
     }
 
+    fn resumed(&self, finished: usize, matrices: usize) {
+        self.printer.say(format_args!("{finished} of {matrices} matrices were finished by an earlier run"));
+    }
+
     fn started(&self, matrices: usize, bytes: u64) {
         self.matrices.store(matrices, Ordering::Relaxed);
         self.done.store(0, Ordering::Relaxed);

@@ -34,11 +34,14 @@ weight file, or a repository of the Hugging Face Hub.
 Output: per_matrix, per_layer, per_component, ledger and, where asked for, singular_values as CSV
 and Parquet in <OUTDIR>/<A>__to__<B>/.
 
+Matrices that are finished are kept in param_stats.journal in that folder until the tables are there.
+If a run was stopped, by whatever, the same command with --resume goes on from there.
+
 Exit codes:
   0    done
   1    done, but some tensors could not be compared; the ledger lists them
-  2    bad usage or input; nothing was written
-  130  interrupted (143 by SIGTERM); nothing was written";
+  2    bad usage or input; no table was written
+  130  interrupted (143 by SIGTERM); no table was written";
 
 /// Compare the parameters of two language models, matrix by matrix
 ///
@@ -104,6 +107,11 @@ pub(crate) struct Arguments {
     /// How unchanged matrices enter a layer's mean stable rank
     #[arg(long, value_enum, default_value_t = Zeros::Exclude)]
     zero_deltas: Zeros,
+
+    /// Go on where an earlier run into the same folder was stopped, if models and numerics are the same; without it, the
+    /// run starts anew
+    #[arg(long)]
+    resume: bool,
 
     #[command(flatten)]
     formats: FormatArguments,
@@ -174,7 +182,9 @@ impl Arguments {
             Zeros::Exclude => ZeroDeltas::Exclude,
             Zeros::Include => ZeroDeltas::Include,
         };
-        options.arguments = given_arguments();
+        options.resume = self.resume;
+        // Tables of a resumed run are those of one that was never stopped.
+        options.arguments = given_arguments().into_iter().filter(|argument| argument != "--resume").collect();
         options
     }
 }

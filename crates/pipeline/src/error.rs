@@ -261,6 +261,14 @@ pub enum Error {
     /// The task was interrupted; nothing was written.
     #[error("interrupted; nothing was written")]
     Interrupted,
+    /// A comparison was interrupted; a run that resumes it takes over the finished matrices.
+    #[error("interrupted; {finished} of {matrices} matrices are finished")]
+    ComparisonInterrupted {
+        /// Matrices that are kept.
+        finished: usize,
+        /// All matrices.
+        matrices: usize,
+    },
     /// A run of several steps was interrupted; the finished ones are kept.
     #[error("interrupted after {finished} of {steps} steps; the same command goes on from there")]
     RunInterrupted {
@@ -347,6 +355,7 @@ impl Error {
             }
             Self::ConfigExists { .. } => "give another name, or --force to overwrite it",
             Self::State { .. } => "remove it",
+            Self::ComparisonInterrupted { .. } => "the same command with --resume goes on from there",
             Self::NotObtained { .. }
             | Self::Dataset { .. }
             | Self::Matrix { .. }

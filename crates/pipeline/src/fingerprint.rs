@@ -10,7 +10,9 @@ use std::time::UNIX_EPOCH;
 
 use hub::{Located, ModelReference};
 use sha2::{Digest as _, Sha256};
-use weights_io::{Source, Version};
+use weights_io::{Checkpoint, Source, Version};
+
+use crate::setup::OpenModel;
 
 /// What a file that is not there, or cannot be read, has instead of a hash.
 const ABSENT: &str = "absent";
@@ -43,6 +45,32 @@ impl Inputs {
         for shard in checkpoint.shards() {
             self.0.insert(shard.path().to_string_lossy().into_owned(), size_and_version(&**shard));
         }
+        self.descriptions(&checkpoint, with_tokenizer);
+    }
+
+    /// What a comparison of matrices depends on. Here a file is another one as soon as anything at all was done to it:
+    /// a comparison that starts anew costs time, a number of bytes that are gone is wrong.
+    pub(crate) fn of_comparison(numerics: &spectral::Options, models: &[OpenModel]) -> Self {
+        let mut inputs = Self::new(format!("{numerics:?}"));
+        inputs.0.insert("instruction set".to_owned(), spectral::instruction_set().to_owned());
+        for OpenModel { side, reference, commit, checkpoint } in models {
+            let which = format!("model {side}");
+            if let Some(commit) = commit {
+                inputs.0.insert(which, format!("{} at commit {commit}", reference.to_text()));
+                continue;
+            }
+            inputs.0.insert(which, checkpoint.took().to_string_lossy().into_owned());
+            for shard in checkpoint.shards() {
+                let version = format!("{}, {}", size_and_version(&**shard), status_change(shard.path()));
+                inputs.0.insert(shard.path().to_string_lossy().into_owned(), version);
+            }
+            inputs.descriptions(checkpoint, false);
+        }
+        inputs
+    }
+
+    /// What describes the weights.
+    fn descriptions(&mut self, checkpoint: &Checkpoint, with_tokenizer: bool) {
         let took = checkpoint.took();
         let is_index = took.extension() == Some(OsStr::new("json"));
         let index = took.file_name().and_then(OsStr::to_str).filter(|_| is_index);
@@ -72,6 +100,17 @@ fn size_and_version(file: &dyn Source) -> String {
         version => format!("{version:?}"),
     };
     format!("{} bytes, {version}", file.len())
+}
+
+/// When anything about a file on disk changed last: unlike the time of its content's change, nobody can set it.
+fn status_change(path: &Path) -> String {
+    #[cfg(unix)]
+    if let Ok(metadata) = std::fs::metadata(path) {
+        use std::os::unix::fs::MetadataExt as _;
+        return format!("{}.{:09}", metadata.ctime(), metadata.ctime_nsec());
+    }
+    let _ = path;
+    String::new()
 }
 
 /// SHA-256 in hexadecimal, as `sha256sum` prints it.

@@ -87,13 +87,16 @@ mod error;
 mod fingerprint;
 mod forward_steps;
 mod html_report;
+mod journal;
 mod ledger;
 mod matrix_row;
 mod memory;
 mod observer;
+mod param_rows;
 mod param_stats;
 mod plots;
 mod provenance;
+mod resumption;
 mod run;
 mod setup;
 

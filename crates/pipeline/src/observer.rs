@@ -39,7 +39,12 @@ pub trait Observer: Sync {
         let _ = (side, checkpoint);
     }
 
-    /// The comparison starts: so many matrices, of so many bytes on both sides together.
+    /// So many of all matrices to compare are taken over from an earlier run that was stopped.
+    fn resumed(&self, finished: usize, matrices: usize) {
+        let _ = (finished, matrices);
+    }
+
+    /// The comparison starts: so many matrices remain, of so many bytes on both sides together.
     fn started(&self, matrices: usize, bytes: u64) {
         let _ = (matrices, bytes);
     }

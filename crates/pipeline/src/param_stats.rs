@@ -7,13 +7,15 @@ use std::sync::mpsc;
 
 use hub::{Hub, ModelReference, Wanted};
 use rayon::prelude::*;
-use report::{Format, LedgerRow, MatrixRow, SingularValueRow, Tables, ZeroDeltas, per_component, per_layer};
+use report::{Format, LedgerRow, MatrixRow, SingularValueRow, Tables, ZeroDeltas};
 use spectral::{Matrix, Method, Outcome};
 use weights_io::{Checkpoint, Pairing, Selection, Status, TensorInfo, TensorView, pairs};
 
-use crate::ledger::{Counts, ledger_row};
-use crate::matrix_row::{matrix_row, singular_value_rows, spectral_dtype};
-use crate::setup::{open, stage_if, thread_pool, unless_interrupted, unless_interrupted_meanwhile};
+use crate::fingerprint::Inputs;
+use crate::matrix_row::spectral_dtype;
+use crate::param_rows::ParamRows;
+use crate::resumption::Finished;
+use crate::setup::{open, thread_pool, unless_interrupted, unless_interrupted_meanwhile};
 use crate::{Error, Observer, Side, provenance};
 
 /// Settings of [`param_stats`].
@@ -40,6 +42,9 @@ pub struct ParamStatsOptions {
     pub formats: Vec<Format>,
     /// How unchanged matrices enter a layer's mean stable rank.
     pub zero_deltas: ZeroDeltas,
+    /// Whether matrices are taken over that an earlier run into this folder finished before it was stopped, if it compared
+    /// the same files with the same numerics. The tables are the same to the byte.
+    pub resume: bool,
     /// The command line, for the provenance.
     pub arguments: Vec<String>,
 }
@@ -63,6 +68,7 @@ impl ParamStatsOptions {
             threads: 0,
             formats: vec![Format::Csv, Format::Parquet],
             zero_deltas: ZeroDeltas::default(),
+            resume: false,
             arguments: Vec::new(),
         }
     }
@@ -136,8 +142,11 @@ impl ParamStats {
 /// Tensors are read in storage order, each once into the page cache and given back after its use, so memory does not
 /// grow with the model. Small matrices run side by side, large ones are divided among the threads.
 ///
+/// Finished matrices are kept in a journal beside the tables until these have their names, so that a run that was stopped,
+/// however that came about, can be resumed ([`ParamStatsOptions::resume`]).
+///
 /// # Errors
-/// Every [`Error`]. Nothing is written then.
+/// Every [`Error`]. Nothing is written then, but for the journal if any matrix was finished.
 pub fn param_stats(
     options: &ParamStatsOptions,
     hub: &Hub,
@@ -162,53 +171,40 @@ fn compare(
     let mut tables = Tables::create(options.folder(), &options.formats).map_err(tables_error)?;
 
     let pairings = pairs(a, b, options.selection);
-    let work: Vec<Work<'_>> = pairings.iter().filter_map(Work::of).collect();
-    observer.started(work.len(), work.iter().map(Work::bytes).sum());
+    let all: Vec<Work<'_>> = pairings.iter().filter_map(Work::of).collect();
     let numerics = options.numerics_for(pairings.len());
-    let run = Run { a, b, numerics, observer, interrupted };
-    let outcomes = pool.install(|| run.compare_all(&work))?;
-
-    let mut counted = std::collections::HashMap::new();
-    let mut matrices = Vec::new();
-    let mut singular_values = Vec::new();
-    for (work, outcome) in work.iter().zip(outcomes) {
-        let counts = match outcome {
-            Outcome::Finite(pair) => {
-                let dtypes = (work.a.dtype, work.b.dtype);
-                let top_k = numerics.top_k;
-                matrices.push(matrix_row(work.pairing, work.shape(), dtypes, &pair, top_k));
-                singular_values.extend(singular_value_rows(&work.pairing.name, &pair));
-                Counts { a: spectral::NonFinite::default(), b: spectral::NonFinite::default() }
-            }
-            Outcome::NonFinite { a, b } => Counts { a, b },
-        };
-        counted.insert(work.pairing.name.as_str(), counts);
+    let identity = Inputs::of_comparison(&numerics, &models);
+    let names: Vec<&str> = all.iter().map(Work::name).collect();
+    let (finished, mut earlier) =
+        Finished::start(tables.folder(), &identity, &names, options.resume, observer);
+    let (mut work, mut compared) = (Vec::new(), Vec::new());
+    for pair in all {
+        match earlier.remove(pair.name()) {
+            Some(outcome) => compared.push((pair, outcome)),
+            None => work.push(pair),
+        }
     }
-    let mut ledger: Vec<LedgerRow> = pairings
-        .iter()
-        .map(|pairing| ledger_row(pairing, counted.get(pairing.name.as_str()).copied(), a, b))
-        .collect();
-    matrices.sort_by(|a, b| a.name.cmp(&b.name));
-    singular_values.sort_by(|a: &SingularValueRow, b| a.name.cmp(&b.name)); // stable: index by index
-    ledger.sort_by(|a, b| a.name.cmp(&b.name));
+    observer.started(work.len(), work.iter().map(Work::bytes).sum());
+    let run = Run { a, b, numerics, observer, interrupted, finished: &finished };
+    let stopped = |error| finished.explained(unless_interrupted(interrupted).err().unwrap_or(error));
+    let outcomes = pool.install(|| run.compare_all(&work)).map_err(stopped)?;
+    compared.extend(work.into_iter().zip(outcomes));
 
+    let rows = ParamRows::of(compared, &pairings, [a, b], numerics.top_k);
     let provenance = provenance::of_param_stats(options, &models);
-    tables.stage(&matrices, &provenance).map_err(tables_error)?;
-    tables.stage(&per_layer(&matrices, options.zero_deltas), &provenance).map_err(tables_error)?;
-    tables.stage(&per_component(&matrices), &provenance).map_err(tables_error)?;
-    let has_values = numerics.top_k > 0 || numerics.full_spectrum;
-    stage_if(has_values, &mut tables, &singular_values, &provenance)?;
-    tables.stage(&ledger, &provenance).map_err(tables_error)?;
-    unless_interrupted(interrupted)?;
+    rows.stage(&mut tables, options, &provenance).map_err(stopped)?;
+    unless_interrupted(interrupted).map_err(stopped)?;
     let files = tables.finish().map_err(tables_error)?;
+    finished.remove();
+    let ParamRows { matrices, singular_values, ledger } = rows;
     Ok(ParamStats { folder: options.folder(), files, matrices, singular_values, ledger })
 }
 
 /// A pair of matrices to compare.
-struct Work<'a> {
-    pairing: &'a Pairing<'a>,
-    a: &'a TensorInfo,
-    b: &'a TensorInfo,
+pub(crate) struct Work<'a> {
+    pub(crate) pairing: &'a Pairing<'a>,
+    pub(crate) a: &'a TensorInfo,
+    pub(crate) b: &'a TensorInfo,
 }
 
 /// Bytes of a pair up to which it is one thread's work.
@@ -226,8 +222,12 @@ impl<'a> Work<'a> {
         Some(Self { pairing, a: pairing.a.tensor()?, b: pairing.b.tensor()? })
     }
 
+    fn name(&self) -> &'a str {
+        &self.pairing.name
+    }
+
     /// Rows and columns of a two-dimensional tensor.
-    fn shape(&self) -> (usize, usize) {
+    pub(crate) fn shape(&self) -> (usize, usize) {
         (self.a.shape[0], self.a.shape[1])
     }
 
@@ -244,6 +244,7 @@ struct Run<'a> {
     numerics: spectral::Options,
     observer: &'a dyn Observer,
     interrupted: &'a AtomicBool,
+    finished: &'a Finished<'a>,
 }
 
 impl Run<'_> {
@@ -289,6 +290,7 @@ impl Run<'_> {
         let outcome = matrix(&view_a)
             .and_then(|a| spectral::summarize_pair(&a, &matrix(&view_b)?, name, &self.numerics))
             .map_err(|source| Error::Matrix { name: name.clone(), source })?;
+        self.finished.add(name, &outcome);
         self.a.give_back(work.a);
         self.b.give_back(work.b);
         self.observer.compared(name, work.bytes());

@@ -22,7 +22,10 @@ pub(crate) fn unless_interrupted_meanwhile<T>(
     ended: Result<T, Error>,
     interrupted: &AtomicBool,
 ) -> Result<T, Error> {
-    ended.map_err(|error| unless_interrupted(interrupted).err().unwrap_or(error))
+    ended.map_err(|error| match error {
+        Error::ComparisonInterrupted { .. } => error, // says more
+        error => unless_interrupted(interrupted).err().unwrap_or(error),
+    })
 }
 
 /// A model of a task.

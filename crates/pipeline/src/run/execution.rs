@@ -127,7 +127,7 @@ impl Run<'_> {
                 }
                 self.end(step, name, StepStatus::Done, written, start);
             }
-            Err(Error::Interrupted) => return Err(self.interruption()),
+            Err(Error::Interrupted | Error::ComparisonInterrupted { .. }) => return Err(self.interruption()),
             Err(error) => self.end(step, name, StepStatus::Failed(error), Written::default(), start),
         }
         Ok(())

@@ -65,7 +65,7 @@ pub struct RunOptions {
     pub outroot: PathBuf,
     /// Title of the report; else the pairs say it.
     pub title: Option<String>,
-    /// How parameters are compared. Models, name, folder, threads and arguments are set for each pair.
+    /// How parameters are compared. Models, name, folder, threads, resumption and arguments are set for each pair.
     pub param_stats: ParamStatsOptions,
     /// How hidden states are measured. Models, texts, folder, threads and arguments are set by the run.
     pub activation_norms: ActivationNormsOptions,
@@ -110,6 +110,7 @@ impl RunOptions {
             outdir: self.outroot.join("param_stats"),
             stream: self.stream,
             threads: self.threads,
+            resume: !self.force,
             arguments: self.arguments.clone(),
             ..self.param_stats.clone()
         }

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use hub::ModelReference;
 
-use crate::run::execution::Run;
 use crate::fingerprint::Inputs;
+use crate::run::execution::Run;
 use crate::run::plan::{PlannedPair, Step};
 use crate::run::state::Written;
 use crate::setup::thread_pool;
@@ -27,6 +27,7 @@ impl Run<'_> {
                     outdir: PathBuf::new(),
                     stream: false,
                     threads: 0,
+                    resume: false,
                     arguments: Vec::new(),
                     ..options
                 };
