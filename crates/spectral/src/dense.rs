@@ -4,7 +4,7 @@
 use faer::{Mat, Side};
 
 use crate::Error;
-use crate::source::{Operator, Source};
+use crate::source::{Buffers, Operator, Source};
 use crate::vectors::dot;
 
 /// Multiplications that a Gram matrix may cost; more is left to Lanczos.
@@ -40,7 +40,11 @@ pub(crate) fn rounding(source: &Source<'_>) -> f64 {
 /// By the Gram matrix of the shorter side: work grows with the square of that, memory too.
 pub(crate) fn by_gram(source: &Source<'_>, operator: Operator, vectors: usize) -> Result<Spectrum, Error> {
     let wide = source.a.rows < source.a.columns;
-    let gram = if wide { gram_of_rows(source, operator) } else { gram_of_columns(source, operator) };
+    let mut buffers = Buffers::default();
+    // A wide one has few rows, of which stretches are read again and again.
+    let held = wide.then(|| source.held(&(0..source.a.rows), operator.sides(), &mut buffers)).transpose()?;
+    let source = held.as_ref().unwrap_or(source);
+    let gram = if wide { gram_of_rows(source, operator) } else { gram_of_columns(source, operator)? };
     let size = gram.nrows();
     let trace: f64 = (0..size).map(|i| gram[(i, i)]).sum();
     let failed = |_| Error::Eigenvalues { size };
@@ -72,10 +76,11 @@ pub(crate) fn by_decomposition(
 ) -> Result<Spectrum, Error> {
     let (rows, columns) = (source.a.rows, source.a.columns);
     let mut matrix = Mat::<f64>::zeros(columns, rows); // Mᵀ: a row of M is a column here
-    let mut other = vec![0.0; columns];
-    for row in 0..rows {
-        source.row_f64(operator, row, 0, matrix.col_as_slice_mut(row), &mut other);
-    }
+    let mut row = 0;
+    source.for_each_row_f64(operator, |values| {
+        matrix.col_as_slice_mut(row).copy_from_slice(values);
+        row += 1;
+    })?;
     let error = rounding(source) * matrix.norm_l2();
     let (values, right) = if vectors > 0 {
         let svd = matrix.thin_svd().map_err(|_| Error::SingularValues { rows, columns })?;
@@ -140,20 +145,18 @@ fn gram_of_rows(source: &Source<'_>, operator: Operator) -> Mat<f64> {
 }
 
 /// MᵀM, summed over rows.
-fn gram_of_columns(source: &Source<'_>, operator: Operator) -> Mat<f64> {
+fn gram_of_columns(source: &Source<'_>, operator: Operator) -> Result<Mat<f64>, Error> {
     let columns = source.a.columns;
     let mut gram = Mat::<f64>::zeros(columns, columns);
-    let (mut values, mut other) = (vec![0.0; columns], vec![0.0; columns]);
-    for row in 0..source.a.rows {
-        source.row_f64(operator, row, 0, &mut values, &mut other);
+    source.for_each_row_f64(operator, |values| {
         for j in 0..columns {
             let factor = values[j];
             for (sum, value) in gram.col_as_slice_mut(j)[j..].iter_mut().zip(&values[j..]) {
                 *sum += factor * value;
             }
         }
-    }
-    gram
+    })?;
+    Ok(gram)
 }
 
 #[cfg(test)]

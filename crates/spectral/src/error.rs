@@ -1,7 +1,7 @@
 //! The one error type of this crate.
 
 /// Why a matrix could not be described or compared.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The bytes end before the last element.
@@ -60,5 +60,17 @@ pub enum Error {
         rows: usize,
         /// Columns.
         columns: usize,
+    },
+    /// A part of a matrix could not be read.
+    #[error("a part of it cannot be read")]
+    Read {
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A part of a matrix that has to be in memory at once does not fit.
+    #[error("there is no memory for {bytes} bytes of it")]
+    Memory {
+        /// How much it is.
+        bytes: usize,
     },
 }

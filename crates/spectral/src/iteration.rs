@@ -78,7 +78,7 @@ pub(crate) fn iterate(
     while !running.is_empty() {
         let active: Vec<_> =
             running.iter().map(|iteration| (iteration.operator, iteration.lanczos.newest())).collect();
-        let products = fused_pass(source, &active);
+        let products = fused_pass(source, &active)?;
         passes += 1;
         let steps = running
             .par_iter_mut()

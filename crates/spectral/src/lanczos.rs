@@ -357,7 +357,7 @@ mod tests {
         let source = Source { a: matrix, b: matrix, difference: Difference::F32, exponents: [0; 3] };
         let mut lanczos = Lanczos::<B>::new(columns, gaussian(5));
         for _ in 0..steps {
-            let product = fused_pass(&source, &[(Operator::A, lanczos.newest())]);
+            let product = fused_pass(&source, &[(Operator::A, lanczos.newest())]).unwrap();
             lanczos.absorb(&product[0]);
         }
         let theta = lanczos.tridiagonal().largest_eigenvalue(0.0).0;

@@ -60,7 +60,7 @@ mod widen;
 
 pub use error::Error;
 pub use kernels::instruction_set;
-pub use matrix::{Dtype, Matrix};
+pub use matrix::{Dtype, Matrix, ReadAt};
 pub use options::{Certification, Method, Operators, Options};
 pub use quadrature::Estimate;
 pub use spectra::Stop;

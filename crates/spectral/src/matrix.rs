@@ -1,5 +1,7 @@
-//! A borrowed matrix: shape, strides, element type and bytes.
+//! A matrix: shape, strides, element type, and bytes that are borrowed, or read a few rows at a time.
 
+use std::fmt::Debug;
+use std::io;
 use std::ops::Range;
 
 use crate::Error;
@@ -56,7 +58,16 @@ impl Dtype {
     }
 }
 
-/// A matrix whose elements lie in borrowed bytes of any alignment.
+/// The bytes of a matrix that is larger than memory should hold. Several threads read at once, and every pass again.
+pub trait ReadAt: Debug + Sync {
+    /// The bytes from `start` on that fill `out`.
+    ///
+    /// # Errors
+    /// Whatever keeps them from being read. [`crate::summarize_pair`] ends with [`Error::Read`] then.
+    fn read_at(&self, start: usize, out: &mut [u8]) -> io::Result<()>;
+}
+
+/// A matrix whose elements lie in borrowed bytes of any alignment, or behind [`ReadAt`].
 ///
 /// Element (i, j) lies at byte `(i·row_stride + j·column_stride)·dtype.size()`.
 #[derive(Clone, Copy, Debug)]
@@ -66,7 +77,9 @@ pub struct Matrix<'a> {
     pub(crate) row_stride: usize,
     pub(crate) column_stride: usize,
     pub(crate) dtype: Dtype,
+    /// None of a matrix that is read.
     pub(crate) bytes: &'a [u8],
+    pub(crate) reader: Option<&'a dyn ReadAt>,
 }
 
 impl<'a> Matrix<'a> {
@@ -94,7 +107,49 @@ impl<'a> Matrix<'a> {
         if needed > bytes.len() {
             return Err(Error::TooFewBytes { rows, columns, needed, given: bytes.len() });
         }
-        Ok(Self { rows, columns, row_stride: strides.0, column_stride: strides.1, dtype, bytes })
+        let (row_stride, column_stride) = strides;
+        Ok(Self { rows, columns, row_stride, column_stride, dtype, bytes, reader: None })
+    }
+
+    /// A row-major matrix without gaps that is read rather than borrowed: by a few rows at a time, so that memory does not
+    /// grow with it. The results are the same, bit for bit. Only a dense decomposition, of fewer than 2^25 elements or of a
+    /// wide matrix with few rows, reads it whole.
+    ///
+    /// # Errors
+    /// [`Error::Overflow`].
+    pub fn read_through(
+        rows: usize,
+        columns: usize,
+        dtype: Dtype,
+        reader: &'a dyn ReadAt,
+    ) -> Result<Self, Error> {
+        extent((rows, columns), (columns, 1), dtype.size()).ok_or(Error::Overflow { rows, columns })?;
+        let (row_stride, column_stride) = (columns, 1);
+        Ok(Self { rows, columns, row_stride, column_stride, dtype, bytes: &[], reader: Some(reader) })
+    }
+
+    /// Some rows, as a matrix whose bytes are in memory: borrowed, or read into `buffer`.
+    pub(crate) fn held<'b>(&self, rows: &Range<usize>, buffer: &'b mut Vec<u8>) -> Result<Matrix<'b>, Error>
+    where
+        'a: 'b,
+    {
+        let size = self.dtype.size();
+        let start = rows.start * self.row_stride * size;
+        let bytes = match self.reader {
+            None => self.bytes.get(start..).unwrap_or_default(),
+            Some(reader) => {
+                let length = rows.len() * self.columns * size;
+                if buffer.len() < length {
+                    let more = length - buffer.len();
+                    buffer.try_reserve_exact(more).map_err(|_| Error::Memory { bytes: length })?;
+                    buffer.resize(length, 0);
+                }
+                let bytes = &mut buffer[..length];
+                reader.read_at(start, bytes).map_err(|source| Error::Read { source })?;
+                bytes
+            }
+        };
+        Ok(Matrix { rows: rows.len(), bytes, reader: None, ..*self })
     }
 
     /// Rows.
@@ -154,10 +209,10 @@ mod tests {
     fn sizes_are_checked_against_the_bytes() {
         let bytes = [0u8; 24];
         assert!(Matrix::new(2, 3, Dtype::F32, &bytes).is_ok());
-        assert_eq!(
-            Matrix::new(3, 3, Dtype::F32, &bytes).err(),
-            Some(Error::TooFewBytes { rows: 3, columns: 3, needed: 36, given: 24 })
-        );
+        assert!(matches!(
+            Matrix::new(3, 3, Dtype::F32, &bytes),
+            Err(Error::TooFewBytes { rows: 3, columns: 3, needed: 36, given: 24 })
+        ));
         assert!(Matrix::strided((3, 2), (1, 3), Dtype::F32, &bytes).is_ok());
         assert!(Matrix::strided((3, 2), (1, 4), Dtype::F32, &bytes).is_err());
         assert!(Matrix::new(usize::MAX, 2, Dtype::U8, &bytes).is_err());

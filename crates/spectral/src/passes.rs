@@ -7,12 +7,17 @@ use crate::matrix::Matrix;
 use crate::options::Operators;
 use crate::random::Key;
 use crate::source::Operator;
-use crate::statistics;
+use crate::statistics::{self, Read};
 
 /// The statistics pass: ‖A‖_F, ‖B‖_F and ‖ΔW‖_F of a finite pair; NaN for one that is not finite.
-#[must_use]
-pub fn statistics_pass(a: &Matrix<'_>, b: &Matrix<'_>) -> [f64; 3] {
-    statistics::read(*a, *b).map_or([f64::NAN; 3], |(statistics, _)| statistics.frobenius)
+///
+/// # Errors
+/// [`Error::Read`].
+pub fn statistics_pass(a: &Matrix<'_>, b: &Matrix<'_>) -> Result<[f64; 3], Error> {
+    Ok(match statistics::read(*a, *b)? {
+        Read::Finite(statistics, _) => statistics.frobenius,
+        Read::NonFinite(_) => [f64::NAN; 3],
+    })
 }
 
 /// Products MᵀM V, made again and again.
@@ -27,13 +32,13 @@ impl<'a> FusedPass<'a> {
     /// For `count` random vectors for each operator of a finite pair of one shape.
     ///
     /// # Errors
-    /// [`Error::ShapesDiffer`], also for a pair that is not finite.
+    /// [`Error::ShapesDiffer`], also for a pair that is not finite; [`Error::Read`].
     pub fn new(a: &Matrix<'a>, b: &Matrix<'a>, operators: Operators, count: usize) -> Result<Self, Error> {
         let differ = Error::ShapesDiffer { a: (a.rows, a.columns), b: (b.rows, b.columns) };
         if (a.rows, a.columns) != (b.rows, b.columns) {
             return Err(differ);
         }
-        let Ok((_, source)) = statistics::read(*a, *b) else { return Err(differ) };
+        let Read::Finite(_, source) = statistics::read(*a, *b)? else { return Err(differ) };
         let stride = padded(a.columns);
         let block = |operator: Operator| {
             let mut random = Key { seed: 0, name: "" }.generator(operator, 0);
@@ -50,8 +55,10 @@ impl<'a> FusedPass<'a> {
     }
 
     /// One read of the pair. Returns the products, operator by operator.
-    #[must_use]
-    pub fn run(&self) -> Vec<Vec<f64>> {
+    ///
+    /// # Errors
+    /// [`Error::Read`].
+    pub fn run(&self) -> Result<Vec<Vec<f64>>, Error> {
         let stride = padded(self.source.a.columns);
         let vectors = |values| Vectors { values, stride, count: self.count };
         let active: Vec<_> =

@@ -1,5 +1,6 @@
 //! The fixed power iteration of the Python scripts, for comparison with their results.
 
+use crate::Error;
 use crate::fused_pass::{fused_pass, padded};
 use crate::kernels::Vectors;
 use crate::random;
@@ -15,7 +16,7 @@ pub(crate) fn spectral_norms(
     operators: &[Operator],
     iterations: u32,
     key: random::Key<'_>,
-) -> Vec<f64> {
+) -> Result<Vec<f64>, Error> {
     let stride = padded(source.a.columns);
     let mut vectors: Vec<Vec<f32>> = operators
         .iter()
@@ -33,7 +34,7 @@ pub(crate) fn spectral_norms(
             .zip(&vectors)
             .map(|(operator, values)| (*operator, Vectors { values, stride, count: 1 }))
             .collect();
-        let products = fused_pass(source, &active);
+        let products = fused_pass(source, &active)?;
         for ((vector, mut product), estimate) in vectors.iter_mut().zip(products).zip(&mut estimates) {
             // vᵀMᵀMv = ‖Mv‖²
             let square: f64 = vector.iter().zip(&product).map(|(v, y)| f64::from(*v) * y).sum();
@@ -44,5 +45,5 @@ pub(crate) fn spectral_norms(
             }
         }
     }
-    estimates
+    Ok(estimates)
 }

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 
+use crate::Error;
 use crate::kernels::{GROUP, TILE};
 use crate::matrix::Matrix;
 use crate::widen;
@@ -20,7 +21,18 @@ pub(crate) enum Operator {
 impl Operator {
     /// All of them, in the order of their indices.
     pub(crate) const ALL: [Self; 3] = [Self::A, Self::B, Self::Delta];
+
+    /// Whether A and whether B is needed for it.
+    pub(crate) fn sides(self) -> [bool; 2] {
+        [self != Self::B, self != Self::A]
+    }
 }
+
+/// Memory for rows of A and of B that are read.
+pub(crate) type Buffers = [Vec<u8>; 2];
+
+/// Bytes of a stretch of rows that are read at once.
+const STRETCH_BYTES: usize = 1 << 20;
 
 /// How ΔW is formed from the stored elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +54,57 @@ pub(crate) struct Source<'a> {
 impl Source<'_> {
     pub(crate) fn exponent(&self, operator: Operator) -> i32 {
         self.exponents[operator as usize]
+    }
+
+    /// Some rows of A and of B, each if wanted, in memory.
+    pub(crate) fn held<'b>(
+        &'b self,
+        rows: &Range<usize>,
+        wanted: [bool; 2],
+        buffers: &'b mut Buffers,
+    ) -> Result<Source<'b>, Error> {
+        let [buffer_a, buffer_b] = buffers;
+        let side = |matrix: &Matrix<'b>, wanted: bool, buffer: &'b mut Vec<u8>| {
+            if wanted {
+                return matrix.held(rows, buffer);
+            }
+            Ok(Matrix { rows: rows.len(), bytes: &[], reader: None, ..*matrix })
+        };
+        let [wants_a, wants_b] = wanted;
+        Ok(Source { a: side(&self.a, wants_a, buffer_a)?, b: side(&self.b, wants_b, buffer_b)?, ..*self })
+    }
+
+    /// Visits rows in memory, some at a time, in order.
+    pub(crate) fn for_each_stretch(
+        &self,
+        rows: &Range<usize>,
+        wanted: [bool; 2],
+        mut visit: impl FnMut(&Source<'_>),
+    ) -> Result<(), Error> {
+        let mut buffers = Buffers::default();
+        let is_read = self.a.reader.is_some() || self.b.reader.is_some();
+        let row_bytes = self.a.columns * self.a.dtype.size().max(self.b.dtype.size());
+        let step = if is_read { (STRETCH_BYTES / row_bytes.max(1)).max(1) } else { rows.len().max(1) };
+        for start in rows.clone().step_by(step) {
+            visit(&self.held(&(start..rows.end.min(start + step)), wanted, &mut buffers)?);
+        }
+        Ok(())
+    }
+
+    /// Visits rows of an operator, in order: [`Source::row_f64`] of each.
+    pub(crate) fn for_each_row_f64(
+        &self,
+        operator: Operator,
+        mut visit: impl FnMut(&[f64]),
+    ) -> Result<(), Error> {
+        let columns = self.a.columns;
+        let (mut row, mut other) = (vec![0.0; columns], vec![0.0; columns]);
+        self.for_each_stretch(&(0..self.a.rows), operator.sides(), |stretch| {
+            for index in 0..stretch.a.rows {
+                stretch.row_f64(operator, index, 0, &mut row, &mut other);
+                visit(&row);
+            }
+        })
     }
 
     /// True if widening to f32 and subtracting there is all there is to do.
@@ -113,24 +176,24 @@ impl PackedRows {
         Self { bytes: [vec![0; size(&source.a)], vec![0; size(&source.b)]], capacity }
     }
 
-    /// Reads rows of A and of B, each if asked for.
-    pub(crate) fn read(&mut self, source: &Source<'_>, rows: Range<usize>, wanted: [bool; 2]) {
+    /// Packs all rows of A and of B, each if asked for.
+    pub(crate) fn pack(&mut self, source: &Source<'_>, wanted: [bool; 2]) {
         for ((bytes, matrix), wanted) in self.bytes.iter_mut().zip([&source.a, &source.b]).zip(wanted) {
             if !wanted {
                 continue;
             }
             let tile_bytes = TILE * matrix.dtype.size();
-            for (index, row) in rows.clone().enumerate() {
+            for row in 0..matrix.rows {
                 for (tile, start) in (0..matrix.columns).step_by(TILE).enumerate() {
                     let columns = start..(start + TILE).min(matrix.columns);
-                    let at = (tile * self.capacity + index) * tile_bytes;
+                    let at = (tile * self.capacity + row) * tile_bytes;
                     matrix.copy(row, &columns, &mut bytes[at..at + columns.len() * matrix.dtype.size()]);
                 }
             }
         }
     }
 
-    /// The rows read within one tile, as a pair of small matrices.
+    /// The packed rows within one tile, as a pair of small matrices.
     #[inline(always)]
     pub(crate) fn tile<'t>(&'t self, source: &Source<'_>, rows: usize, columns: &Range<usize>) -> Source<'t> {
         let [a, b] = &self.bytes;
@@ -144,6 +207,7 @@ impl PackedRows {
                 column_stride: 1,
                 dtype: stored.dtype,
                 bytes: &bytes[start..start + tile_bytes],
+                reader: None,
             }
         };
         Source { a: matrix(&source.a, a), b: matrix(&source.b, b), ..*source }

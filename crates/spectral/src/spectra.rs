@@ -105,7 +105,7 @@ pub(crate) fn spectra(
     match options.method {
         _ if work.is_empty() => {}
         Method::PowerIteration { iterations } => {
-            for (operator, value) in work.iter().zip(power::spectral_norms(source, &work, iterations, key)) {
+            for (operator, value) in work.iter().zip(power::spectral_norms(source, &work, iterations, key)?) {
                 found[*operator as usize] = Some(Spectrum::estimate(value));
             }
             passes = iterations + 1;

@@ -1,10 +1,9 @@
 //! The first read of a pair: Frobenius norms, inner product, and the distribution of the entries of ΔW, in f64.
 
-use std::ops::Range;
-
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
+use crate::Error;
 use crate::fused_pass::row_chunks;
 use crate::kernels::dispatch;
 use crate::matrix::Matrix;
@@ -44,33 +43,41 @@ pub(crate) struct Statistics {
     pub(crate) passes: u32,
 }
 
-/// The statistics, and the source for the passes to come; or the counts of non-finite entries in A and in B.
-pub(crate) fn read<'a>(a: Matrix<'a>, b: Matrix<'a>) -> Result<(Statistics, Source<'a>), [NonFinite; 2]> {
+/// What the first read finds.
+#[allow(clippy::large_enum_variant)] // there is one at a time
+pub(crate) enum Read<'a> {
+    /// The statistics, and the source for the passes to come.
+    Finite(Statistics, Source<'a>),
+    /// Non-finite entries in A and in B.
+    NonFinite([NonFinite; 2]),
+}
+
+pub(crate) fn read<'a>(a: Matrix<'a>, b: Matrix<'a>) -> Result<Read<'a>, Error> {
     let wide = a.dtype.needs_f64_difference() || b.dtype.needs_f64_difference();
     let difference = if wide { Difference::F64 } else { Difference::F32 };
     let mut source = Source { a, b, difference, exponents: [0; 3] };
     if a.dtype.fits_f32() && b.dtype.fits_f32() {
-        let sums = sum_chunks(&source, |rows| dispatch(NarrowSums { source: &source, rows }));
+        let sums = sum_chunks(&source, |rows, total| dispatch(NarrowSums { rows, total }))?;
         // Squares of f32 neither overflow nor vanish in f64, so a sum that is not finite has an entry that is not.
         if sums.squares.iter().all(|sum| sum.is_finite()) {
             source.exponents = sums.largest.map(exponent_for);
-            return Ok(finish(sums, source, [0; 3], 1));
+            return finish(sums, source, [0; 3], 1);
         }
     }
     // Anything else: f64 and i32 elements, a difference that overflows f32, entries that are not finite.
-    let counts = [&a, &b].map(count_non_finite);
+    let counts = count_non_finite(&source)?;
     if counts.iter().any(|count| !count.is_none()) {
-        return Err(counts);
+        return Ok(Read::NonFinite(counts));
     }
-    let mut largest = largest_entries(&source);
+    let mut largest = largest_entries(&source)?;
     if !largest[2].is_finite() {
         source.difference = Difference::F64;
-        largest = largest_entries(&source);
+        largest = largest_entries(&source)?;
     }
     source.exponents = largest.map(exponent_to_one);
     let exponents = source.exponents;
-    let sums = sum_chunks(&source, |rows| wide_sums(&source, rows));
-    Ok(finish(sums, source, exponents, 3))
+    let sums = sum_chunks(&source, wide_sums)?;
+    finish(sums, source, exponents, 3)
 }
 
 /// Sums over some rows; indices are those of [`crate::source::Operator`]. In the unit of each operator's scale.
@@ -82,6 +89,7 @@ struct Sums {
     delta_abs: f64,
     largest: [f64; 3],
     changed: u64,
+    non_finite: [NonFinite; 2],
 }
 
 impl Sums {
@@ -94,49 +102,57 @@ impl Sums {
         self.delta += other.delta;
         self.delta_abs += other.delta_abs;
         self.changed += other.changed;
+        for (count, other) in self.non_finite.iter_mut().zip(other.non_finite) {
+            count.nan += other.nan;
+            count.infinite += other.infinite;
+        }
     }
 }
 
-fn sum_chunks(source: &Source<'_>, sum: impl Fn(Range<usize>) -> Sums + Sync + Send) -> Sums {
-    let chunks: Vec<Sums> = row_chunks(source.a.rows, source.a.columns).into_par_iter().map(sum).collect();
+/// Adds up all rows; `add` adds some of them, which are in memory, to the sums of their chunk.
+fn sum_chunks(source: &Source<'_>, add: impl Fn(&Source<'_>, &mut Sums) + Sync) -> Result<Sums, Error> {
+    let chunks = row_chunks(source.a.rows, source.a.columns).into_par_iter().map(|rows| {
+        let mut sums = Sums::default();
+        source.for_each_stretch(&rows, [true; 2], |rows| add(rows, &mut sums))?;
+        Ok(sums)
+    });
     let mut total = Sums::default();
-    for chunk in &chunks {
+    for chunk in &chunks.collect::<Result<Vec<Sums>, Error>>()? {
         total.add(chunk);
     }
-    total
+    Ok(total)
 }
 
 /// Sums over dtypes whose values are f32.
 struct NarrowSums<'a> {
-    source: &'a Source<'a>,
-    rows: Range<usize>,
+    rows: &'a Source<'a>,
+    total: &'a mut Sums,
 }
 
 /// Elements of a row that are summed together, in the first-level cache.
 const STRETCH: usize = 512;
 
 impl WithSimd for NarrowSums<'_> {
-    type Output = Sums;
+    type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) -> Sums {
-        let mut total = Sums::default();
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { rows: Source { a: matrix_a, b: matrix_b, .. }, total } = self;
         let mut entries = [[0f32; STRETCH]; 3];
-        for row in self.rows {
-            for start in (0..self.source.a.columns).step_by(STRETCH) {
-                let width = STRETCH.min(self.source.a.columns - start);
+        for row in 0..matrix_a.rows {
+            for start in (0..matrix_a.columns).step_by(STRETCH) {
+                let width = STRETCH.min(matrix_a.columns - start);
                 let [a, b, delta] = &mut entries;
                 a[width..].fill(0.0);
                 b[width..].fill(0.0);
-                widen::to_f32(&self.source.a, row, start, &mut a[..width]);
-                widen::to_f32(&self.source.b, row, start, &mut b[..width]);
+                widen::to_f32(matrix_a, row, start, &mut a[..width]);
+                widen::to_f32(matrix_b, row, start, &mut b[..width]);
                 for (delta, (a, b)) in delta.iter_mut().zip(a.iter().zip(b.iter())) {
                     *delta = *b - *a;
                 }
                 total.add(&sum_stretch(simd, &entries));
             }
         }
-        total
     }
 }
 
@@ -184,9 +200,8 @@ fn sum_stretch<S: Simd>(simd: S, entries: &[[f32; STRETCH]; 3]) -> Sums {
 }
 
 /// Sums over any finite dtypes, scaled so that neither 1e200 nor 1e-200 is lost.
-fn wide_sums(source: &Source<'_>, rows: Range<usize>) -> Sums {
-    let mut total = Sums::default();
-    for_each_row(source, rows, |a, b| {
+fn wide_sums(source: &Source<'_>, total: &mut Sums) {
+    for_each_row(source, |a, b| {
         let mut sums = Sums::default();
         for (a, b) in a.iter().zip(b) {
             let delta = source.subtract(*a, *b);
@@ -206,54 +221,43 @@ fn wide_sums(source: &Source<'_>, rows: Range<usize>) -> Sums {
         }
         total.add(&sums);
     });
-    total
 }
 
-fn for_each_row(source: &Source<'_>, rows: Range<usize>, mut visit: impl FnMut(&[f64], &[f64])) {
+fn for_each_row(source: &Source<'_>, mut visit: impl FnMut(&[f64], &[f64])) {
     let columns = source.a.columns;
     let (mut a, mut b) = (vec![0.0; columns], vec![0.0; columns]);
-    for row in rows {
+    for row in 0..source.a.rows {
         widen::to_f64(&source.a, row, 0, &mut a);
         widen::to_f64(&source.b, row, 0, &mut b);
         visit(&a, &b);
     }
 }
 
-fn largest_entries(source: &Source<'_>) -> [f64; 3] {
-    let sums = sum_chunks(source, |rows| {
-        let mut sums = Sums::default();
-        for_each_row(source, rows, |a, b| {
+fn largest_entries(source: &Source<'_>) -> Result<[f64; 3], Error> {
+    let sums = sum_chunks(source, |source, sums| {
+        for_each_row(source, |a, b| {
             for (a, b) in a.iter().zip(b) {
                 for (largest, entry) in sums.largest.iter_mut().zip([*a, *b, source.subtract(*a, *b)]) {
                     *largest = largest.max(entry.abs());
                 }
             }
         });
-        sums
     });
-    sums.largest
+    Ok(sums?.largest)
 }
 
-fn count_non_finite(matrix: &Matrix<'_>) -> NonFinite {
-    let counts: Vec<NonFinite> = row_chunks(matrix.rows, matrix.columns)
-        .into_par_iter()
-        .map(|rows| {
-            let mut count = NonFinite::default();
-            let mut values = vec![0.0; matrix.columns];
-            for row in rows {
-                widen::to_f64(matrix, row, 0, &mut values);
-                for value in &values {
+fn count_non_finite(source: &Source<'_>) -> Result<[NonFinite; 2], Error> {
+    let sums = sum_chunks(source, |source, sums| {
+        for_each_row(source, |a, b| {
+            for (count, values) in sums.non_finite.iter_mut().zip([a, b]) {
+                for value in values {
                     count.nan += u64::from(value.is_nan());
                     count.infinite += u64::from(value.is_infinite());
                 }
             }
-            count
-        })
-        .collect();
-    counts.iter().fold(NonFinite::default(), |sum, count| NonFinite {
-        nan: sum.nan + count.nan,
-        infinite: sum.infinite + count.infinite,
-    })
+        });
+    });
+    Ok(sums?.non_finite)
 }
 
 /// The power of two that brings an entry into [1, 2); 0 for no entry.
@@ -268,7 +272,7 @@ fn exponent_for(largest: f64) -> i32 {
 }
 
 /// From sums in the unit `2^-exponents` to statistics in the unit of the entries.
-fn finish(sums: Sums, source: Source<'_>, exponents: [i32; 3], passes: u32) -> (Statistics, Source<'_>) {
+fn finish(sums: Sums, source: Source<'_>, exponents: [i32; 3], passes: u32) -> Result<Read<'_>, Error> {
     let count = (source.a.element_count() as f64).max(1.0);
     let frobenius: [f64; 3] =
         std::array::from_fn(|operator| scale(sums.squares[operator].sqrt(), -exponents[operator]));
@@ -280,7 +284,7 @@ fn finish(sums: Sums, source: Source<'_>, exponents: [i32; 3], passes: u32) -> (
     let mut reads = passes;
     // Where the mean outweighs the spread, the difference of the two has lost its digits: read once more.
     if variance < 1e-3 * mean_square && mean_square > 0.0 {
-        variance = squared_deviations(&source, exponents[2], mean) / count;
+        variance = squared_deviations(&source, exponents[2], mean)? / count;
         reads += 1;
     }
     let unscaled = |value: f64| scale(value, -exponents[2]);
@@ -294,17 +298,15 @@ fn finish(sums: Sums, source: Source<'_>, exponents: [i32; 3], passes: u32) -> (
         changed: sums.changed,
         passes: reads,
     };
-    (statistics, source)
+    Ok(Read::Finite(statistics, source))
 }
 
-fn squared_deviations(source: &Source<'_>, exponent: i32, mean: f64) -> f64 {
-    let sums = sum_chunks(source, |rows| {
-        let mut sums = Sums::default();
-        for_each_row(source, rows, |a, b| {
+fn squared_deviations(source: &Source<'_>, exponent: i32, mean: f64) -> Result<f64, Error> {
+    let sums = sum_chunks(source, |source, sums| {
+        for_each_row(source, |a, b| {
             let deviations = a.iter().zip(b).map(|(a, b)| scale(source.subtract(*a, *b), exponent) - mean);
             sums.delta += deviations.map(|deviation| deviation * deviation).sum::<f64>();
         });
-        sums
     });
-    sums.delta
+    Ok(sums?.delta)
 }

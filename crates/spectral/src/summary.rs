@@ -7,7 +7,7 @@ use crate::quadrature::Estimate;
 use crate::random::Key;
 use crate::source::{Operator, scale};
 use crate::spectra::{self, Spectra, Spectrum, Stop};
-use crate::statistics::{self, NonFinite};
+use crate::statistics::{self, NonFinite, Read};
 
 /// Bounds of a number. For a spectral norm they hold but for the failure probability asked for
 /// ([`crate::Certification`]), given the allowance for f32 rounding.
@@ -163,7 +163,8 @@ pub enum Outcome {
 /// [`Options::full_spectrum`]). Work is divided among the threads of the current rayon pool if the matrices are large.
 ///
 /// # Errors
-/// [`Error::ShapesDiffer`], those of [`Options::check`], [`Error::Eigenvalues`], [`Error::SingularValues`].
+/// [`Error::ShapesDiffer`], those of [`Options::check`], [`Error::Eigenvalues`], [`Error::SingularValues`]; of a matrix that
+/// is read, [`Error::Read`] and [`Error::Memory`].
 pub fn summarize_pair(
     a: &Matrix<'_>,
     b: &Matrix<'_>,
@@ -174,9 +175,9 @@ pub fn summarize_pair(
     if (a.rows, a.columns) != (b.rows, b.columns) {
         return Err(Error::ShapesDiffer { a: (a.rows, a.columns), b: (b.rows, b.columns) });
     }
-    let (statistics, source) = match statistics::read(*a, *b) {
-        Ok(found) => found,
-        Err([a, b]) => return Ok(Outcome::NonFinite { a, b }),
+    let (statistics, source) = match statistics::read(*a, *b)? {
+        Read::Finite(statistics, source) => (statistics, source),
+        Read::NonFinite([a, b]) => return Ok(Outcome::NonFinite { a, b }),
     };
     let key = Key { seed: options.seed, name };
     let Spectra { mut of, overlap, passes } = spectra::spectra(&source, &statistics, key, options)?;
