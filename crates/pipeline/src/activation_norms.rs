@@ -10,7 +10,7 @@ use report::{ActivationDifferenceRow, ActivationNormRow, ActivationSummaryRow, T
 use crate::activation_rows::{Group, Rows};
 use crate::activation_texts::{TextCounts, Texts, Tokens};
 use crate::setup::{
-    OpenModel, open, stage_if, thread_pool, unless_interrupted, unless_interrupted_meanwhile,
+    OpenModel, open, stage_if, still_the_same, thread_pool, unless_interrupted, unless_interrupted_meanwhile,
 };
 use crate::{ActivationNormsOptions, Error, Models, Observer, memory, provenance};
 
@@ -166,6 +166,7 @@ impl Ready<'_> {
         let per_sample = rows.per_sample.as_deref().unwrap_or_default();
         stage_if(options.per_sample, &mut tables, per_sample, &provenance)?;
         unless_interrupted(interrupted)?;
+        still_the_same(self.models)?;
         found.files = tables.finish().map_err(tables_error)?;
         Ok(found)
     }

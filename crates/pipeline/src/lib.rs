@@ -92,6 +92,7 @@ mod ledger;
 mod matrix_row;
 mod memory;
 mod observer;
+mod pair_bytes;
 mod param_rows;
 mod param_stats;
 mod plots;

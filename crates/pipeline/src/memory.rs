@@ -8,7 +8,7 @@ pub(crate) fn default_budget() -> u64 {
     allowed().filter(|bytes| *bytes > 0).unwrap_or(UNKNOWN) / 4
 }
 
-/// The memory of the machine, or what the control group of this process allows of it.
+/// The memory of the machine, or what the control group and the limits of this process allow of it.
 fn allowed() -> Option<u64> {
     let memory = RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram());
     let mut system = System::new_with_specifics(memory).ok()?;
@@ -17,7 +17,18 @@ fn allowed() -> Option<u64> {
     system.refresh_processes_specifics(ProcessesToUpdate::Some(&[own]), false, nothing_more);
     let of_process = system.process(own).and_then(sysinfo::Process::cgroup_limits);
     let limits = [of_process, system.cgroup_limits()].into_iter().flatten().map(|limits| limits.total_memory);
-    limits.chain([system.total_memory()]).min()
+    limits.chain([system.total_memory()]).chain(address_space()).min()
+}
+
+/// What `ulimit -v` leaves.
+#[cfg(unix)]
+fn address_space() -> Option<u64> {
+    rustix::process::getrlimit(rustix::process::Resource::As).current
+}
+
+#[cfg(not(unix))]
+fn address_space() -> Option<u64> {
+    None
 }
 
 #[cfg(test)]

@@ -8,14 +8,14 @@ use std::sync::mpsc;
 use hub::{Hub, ModelReference, Wanted};
 use rayon::prelude::*;
 use report::{Format, LedgerRow, MatrixRow, SingularValueRow, Tables, ZeroDeltas};
-use spectral::{Matrix, Method, Outcome};
-use weights_io::{Checkpoint, Pairing, Selection, Status, TensorInfo, TensorView, pairs};
+use spectral::{Method, Outcome};
+use weights_io::{Checkpoint, Pairing, Selection, Status, TensorInfo, pairs};
 
 use crate::fingerprint::Inputs;
-use crate::matrix_row::spectral_dtype;
+use crate::pair_bytes::PairBytes;
 use crate::param_rows::ParamRows;
 use crate::resumption::Finished;
-use crate::setup::{open, thread_pool, unless_interrupted, unless_interrupted_meanwhile};
+use crate::setup::{open, still_the_same, thread_pool, unless_interrupted, unless_interrupted_meanwhile};
 use crate::{Error, Observer, Side, provenance};
 
 /// Settings of [`param_stats`].
@@ -139,8 +139,10 @@ impl ParamStats {
 /// Compares the parameters of two checkpoints and writes `per_matrix`, `per_layer`, `per_component` and `ledger`, and
 /// `singular_values` if some were asked for.
 ///
-/// Tensors are read in storage order, each once into the page cache and given back after its use, so memory does not
-/// grow with the model. Small matrices run side by side, large ones are divided among the threads.
+/// Tensors are read in storage order, each once into memory that the next one uses again; a pair of more than 1 GiB, or
+/// a quarter of the memory that this process may use, is read anew in every pass, some rows at a time. So memory does
+/// not grow with the model, nor with its largest matrix but for the length of a row. Small matrices run side by side, large
+/// ones are divided among the threads.
 ///
 /// Finished matrices are kept in a journal beside the tables until these have their names, so that a run that was stopped,
 /// however that came about, can be resumed ([`ParamStatsOptions::resume`]).
@@ -185,7 +187,8 @@ fn compare(
         }
     }
     observer.started(work.len(), work.iter().map(Work::bytes).sum());
-    let run = Run { a, b, numerics, observer, interrupted, finished: &finished };
+    let bytes = PairBytes::new([a, b]);
+    let run = Run { a, b, bytes, numerics, observer, interrupted, finished: &finished };
     let stopped = |error| finished.explained(unless_interrupted(interrupted).err().unwrap_or(error));
     let outcomes = pool.install(|| run.compare_all(&work)).map_err(stopped)?;
     compared.extend(work.into_iter().zip(outcomes));
@@ -194,6 +197,7 @@ fn compare(
     let provenance = provenance::of_param_stats(options, &models);
     rows.stage(&mut tables, options, &provenance).map_err(stopped)?;
     unless_interrupted(interrupted).map_err(stopped)?;
+    still_the_same(&models).map_err(stopped)?;
     let files = tables.finish().map_err(tables_error)?;
     finished.remove();
     let ParamRows { matrices, singular_values, ledger } = rows;
@@ -241,6 +245,7 @@ impl<'a> Work<'a> {
 struct Run<'a> {
     a: &'a Checkpoint,
     b: &'a Checkpoint,
+    bytes: PairBytes<'a>,
     numerics: spectral::Options,
     observer: &'a dyn Observer,
     interrupted: &'a AtomicBool,
@@ -284,15 +289,12 @@ impl Run<'_> {
 
     fn compare(&self, work: &Work<'_>) -> Result<Outcome, Error> {
         unless_interrupted(self.interrupted)?;
-        let view_a = self.a.view(work.a).map_err(|source| Error::Model { side: Side::A, source })?;
-        let view_b = self.b.view(work.b).map_err(|source| Error::Model { side: Side::B, source })?;
         let name = &work.pairing.name;
-        let outcome = matrix(&view_a)
-            .and_then(|a| spectral::summarize_pair(&a, &matrix(&view_b)?, name, &self.numerics))
+        let outcome = self
+            .bytes
+            .with_matrices([work.a, work.b], |a, b| spectral::summarize_pair(a, b, name, &self.numerics))?
             .map_err(|source| Error::Matrix { name: name.clone(), source })?;
         self.finished.add(name, &outcome);
-        self.a.give_back(work.a);
-        self.b.give_back(work.b);
         self.observer.compared(name, work.bytes());
         Ok(outcome)
     }
@@ -322,12 +324,6 @@ fn batch_length(work: &[Work<'_>]) -> usize {
         work.bytes() <= SMALL && bytes <= BATCH
     });
     small.count().max(1)
-}
-
-fn matrix<'a>(view: &'a TensorView<'_>) -> Result<Matrix<'a>, spectral::Error> {
-    let shape = (view.shape[0], view.shape[1]);
-    let strides = (view.strides[0], view.strides[1]);
-    Matrix::strided(shape, strides, spectral_dtype(view.dtype), &view.bytes)
 }
 
 #[cfg(test)]

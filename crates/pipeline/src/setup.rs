@@ -57,6 +57,13 @@ pub(crate) fn open(
     Ok(OpenModel { side, reference: reference.clone(), commit: located.commit, checkpoint })
 }
 
+/// Sees that no weight file was changed since it was opened: what was computed would be of two models at once.
+pub(crate) fn still_the_same(models: &[OpenModel]) -> Result<(), Error> {
+    models.iter().try_for_each(|OpenModel { side, checkpoint, .. }| {
+        checkpoint.unchanged().map_err(|source| Error::Model { side: *side, source })
+    })
+}
+
 /// [`Error::Interrupted`] if the flag is set.
 pub(crate) fn unless_interrupted(interrupted: &AtomicBool) -> Result<(), Error> {
     if interrupted.load(Ordering::Relaxed) { Err(Error::Interrupted) } else { Ok(()) }
