@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::shown::shown;
+
 /// Why a checkpoint could not be opened or read. Every variant names the file; [`Error::hint`] names the way out.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -149,7 +151,7 @@ pub enum Error {
         detail: String,
     },
     /// The index points outside its folder.
-    #[error("{}: shard path `{}` leaves the model's folder", index.display(), shard.escape_debug())]
+    #[error("{}: shard path `{}` leaves the model's folder", index.display(), shown(shard))]
     ShardOutsideFolder {
         /// The index file.
         index: PathBuf,
@@ -157,7 +159,7 @@ pub enum Error {
         shard: String,
     },
     /// The index promises a tensor that its shard does not hold.
-    #[error("{}: tensor `{}` is not in shard {}, where the index places it", index.display(), tensor.escape_debug(), shard.escape_debug())]
+    #[error("{}: tensor `{}` is not in shard {}, where the index places it", index.display(), shown(tensor), shown(shard))]
     NotInShard {
         /// The index file.
         index: PathBuf,
@@ -167,7 +169,7 @@ pub enum Error {
         shard: String,
     },
     /// Two tensors of one name.
-    #[error("tensor `{}` occurs twice: in {} and in {}", tensor.escape_debug(), first.display(), second.display())]
+    #[error("tensor `{}` occurs twice: in {} and in {}", shown(tensor), first.display(), second.display())]
     DuplicateTensor {
         /// The tensor.
         tensor: String,
@@ -276,7 +278,7 @@ impl Error {
 
 fn list(names: &[String]) -> String {
     const SHOWN: usize = 5;
-    let shown: Vec<String> = names.iter().take(SHOWN).map(|name| name.escape_debug().to_string()).collect();
+    let shown: Vec<String> = names.iter().take(SHOWN).map(|name| shown(name)).collect();
     match names.len().saturating_sub(SHOWN) {
         0 => shown.join(", "),
         more => format!("{} and {more} more", shown.join(", ")),

@@ -6,6 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use serde::Deserialize;
 
 use crate::json::UniqueMap;
+use crate::shown::shown;
 use crate::{Error, Files, Source, source};
 
 /// A checked index: shard paths are inside the folder.
@@ -30,7 +31,7 @@ pub(crate) fn read(file: &dyn Source) -> Result<Index, Error> {
     }
     let invalid = |detail: String| Error::Index { path: path.into(), detail };
     let parsed: IndexFile =
-        serde_json::from_slice(&text).map_err(|error| invalid(format!("not a weight index: {error}")))?;
+        serde_json::from_slice(&text).map_err(|error| invalid(format!("not a weight index: {}", shown(&error.to_string()))))?;
     let weight_map = parsed.weight_map.0;
     if weight_map.is_empty() {
         return Err(invalid("its weight_map is empty".into()));

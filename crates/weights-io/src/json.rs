@@ -7,6 +7,8 @@ use std::marker::PhantomData;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 
+use crate::shown::shown;
+
 /// A map from the keys of a JSON object; a repeated key is an error that begins with [`REPEATED_KEY`].
 pub(crate) struct UniqueMap<V>(pub(crate) BTreeMap<String, V>);
 
@@ -23,7 +25,7 @@ impl<'de, V: Deserialize<'de>> Deserialize<'de> for UniqueMap<V> {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut entries = BTreeMap::new();
                 while let Some((key, value)) = map.next_entry::<String, V>()? {
-                    if let Some(key) = entries.contains_key(&key).then(|| key.escape_debug().to_string()) {
+                    if let Some(key) = entries.contains_key(&key).then(|| shown(&key)) {
                         return Err(A::Error::custom(format!("{REPEATED_KEY}`{key}`")));
                     }
                     entries.insert(key, value);

@@ -50,6 +50,7 @@ mod pickle;
 mod planned;
 mod positioned;
 mod safetensors;
+mod shown;
 mod sniff;
 mod source;
 mod tensor;

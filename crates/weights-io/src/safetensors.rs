@@ -9,6 +9,7 @@ use serde::de::IgnoredAny;
 
 use crate::checkpoint::{ShardContents, UnsupportedTensor};
 use crate::json::{REPEATED_KEY, UniqueMap};
+use crate::shown::shown;
 use crate::tensor::{Storage, TensorInfo, row_major};
 use crate::{Dtype, Error, Source, source};
 
@@ -106,7 +107,7 @@ fn without_unknown_dtypes(header: &[u8]) -> Option<(Metadata, UnknownDtypes)> {
             continue;
         }
         let shape = entry.get("shape").and_then(|shape| serde_json::from_value(shape.clone()).ok());
-        unknown.insert(name.clone(), (dtype.escape_debug().to_string(), shape));
+        unknown.insert(name.clone(), (shown(dtype), shape));
         let offsets: [u64; 2] = serde_json::from_value(entry.get("data_offsets")?.clone()).ok()?;
         *entry = serde_json::json!({
             "dtype": "U8", "shape": [offsets[1].checked_sub(offsets[0])?], "data_offsets": offsets,

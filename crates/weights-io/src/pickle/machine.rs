@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 
 use crate::error::PickleError;
+use crate::shown::shown;
 
 /// Index of a node in [`Pickle::nodes`].
 pub(crate) type NodeId = u32;
@@ -471,7 +472,7 @@ impl Pickle<'_> {
 fn global_name(input: &[u8], module: &Range<usize>, name: &Range<usize>) -> String {
     let text = |range: &Range<usize>| {
         let bytes = &input[range.clone()];
-        String::from_utf8_lossy(&bytes[..bytes.len().min(MAX_NAME)]).escape_debug().to_string()
+        shown(&String::from_utf8_lossy(&bytes[..bytes.len().min(MAX_NAME)]))
     };
     format!("{}.{}", text(module), text(name))
 }

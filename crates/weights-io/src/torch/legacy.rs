@@ -10,6 +10,7 @@ use crate::error::PickleError;
 use crate::pickle::machine::{Node, Pickle};
 use crate::pickle::state_dict::{self, Refusal};
 use crate::planned::Planned;
+use crate::shown::shown;
 use crate::{Error, Source, source};
 
 /// Bytes of the length before each storage.
@@ -80,7 +81,7 @@ fn read_from(file: &dyn Source, head: &[u8], shard: usize) -> Result<ShardConten
     let mut places = HashMap::new();
     for key in keys {
         let truncated = || {
-            let detail = format!("storage {} is cut off", key.escape_debug());
+            let detail = format!("storage {} is cut off", shown(&key));
             Error::Truncated { path: path(), detail }
         };
         let start = at.checked_add(LENGTH).filter(|start| *start <= file.len()).ok_or_else(truncated)?;
@@ -88,7 +89,7 @@ fn read_from(file: &dyn Source, head: &[u8], shard: usize) -> Result<ShardConten
         let length = usize::try_from(u64::from_le_bytes(length)).map_err(|_| truncated())?;
         let &(unit, _) = units
             .get(key.as_str())
-            .ok_or_else(|| malformed(&format!("storage {} is of unknown type", key.escape_debug())))?;
+            .ok_or_else(|| malformed(&format!("storage {} is of unknown type", shown(&key))))?;
         let end = length.checked_mul(unit).and_then(|size| size.checked_add(start));
         let end = end.filter(|end| *end <= file.len()).ok_or_else(truncated)?;
         if places.insert(key, Place::Stored(start..end)).is_some() {

@@ -9,6 +9,7 @@ use std::ops::Range;
 use crate::checkpoint::{ShardContents, UnsupportedTensor};
 use crate::pickle::machine::{self, Pickle};
 use crate::pickle::state_dict::{self, Entry, Refusal, SavedTensor};
+use crate::shown::shown;
 use crate::tensor::{Storage, TensorInfo, counts};
 use crate::{Error, Source};
 
@@ -115,8 +116,7 @@ fn placed(
     shard: usize,
     place: &dyn Fn(&str) -> Option<Place>,
 ) -> Result<TensorInfo, String> {
-    let shown = name.escape_debug().to_string();
-    let misfit = |what: &str| format!("tensor `{shown}`: {what}");
+    let misfit = |what: &str| format!("tensor `{}`: {what}", shown(&name));
     if saved.shape.len() > MAX_AXES {
         return Err(misfit("more axes than torch allows"));
     }
@@ -144,13 +144,13 @@ fn placed(
 
     let storage = match place(&storage.key) {
         None if needed == 0 => Storage::Stored { start: 0 },
-        None => return Err(misfit(&format!("its storage {} is missing", storage.key.escape_debug()))),
+        None => return Err(misfit(&format!("its storage {} is missing", shown(&storage.key)))),
         Some(place) => {
             if start.checked_add(needed).is_none_or(|end| end > place.len()) {
                 return Err(misfit(&format!(
                     "it needs {} bytes of storage {}, which has {}",
                     start.saturating_add(needed),
-                    storage.key.escape_debug(),
+                    shown(&storage.key),
                     place.len()
                 )));
             }

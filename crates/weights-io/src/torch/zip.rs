@@ -10,6 +10,7 @@ use super::MAX_PICKLE;
 use super::{Place, collect, foreign_calls, parse, state_dict_of, zip_directory};
 use crate::checkpoint::ShardContents;
 use crate::error::PickleError;
+use crate::shown::shown;
 use crate::{Error, Source, source};
 
 /// Lists the tensors of a zip-format checkpoint.
@@ -22,7 +23,7 @@ pub(crate) fn read(file: &dyn Source, shard: usize) -> Result<ShardContents, Err
     for (index, range) in directory.data.into_iter().enumerate() {
         let entry = directory.entries.entry(index).map_err(zip_error)?;
         let name = entry.name().map_err(zip_error)?.into_owned();
-        let shown = name.escape_debug();
+        let shown = shown(&name);
         let place = match entry.compression() {
             _ if entry.encrypted() => return Err(malformed(format!("entry {shown} is encrypted"))),
             CompressionMethod::Stored => Place::Stored(range),

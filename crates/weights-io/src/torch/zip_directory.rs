@@ -10,6 +10,7 @@ use zip::read::ZipArchiveMetadata;
 use zip::result::ZipError;
 
 use crate::planned::Planned;
+use crate::shown::shown;
 use crate::{Error, Source};
 
 /// Bytes that are read at once: most directories of a model, which stand at the end.
@@ -50,7 +51,7 @@ pub(super) fn read(file: &dyn Source) -> Result<Directory, Error> {
 
     let beyond = |index: usize| {
         let entry = entries.entry(index).map_err(zip_error)?;
-        let detail = format!("entry {} ends beyond it", entry.name().map_err(zip_error)?.escape_debug());
+        let detail = format!("entry {} ends beyond it", shown(&entry.name().map_err(zip_error)?));
         Err(Error::Truncated { path: path(), detail })
     };
     let mut headers = Vec::with_capacity(entries.len());
