@@ -1,0 +1,12 @@
+//! How every reader takes in files from elsewhere, which may be something else than their names say, or made to do harm.
+//!
+//! [`open`] opens regular files and nothing that could block, [`read`] reads a small one within a limit, [`Foreign`] is
+//! what is commonly found in place of a file, and [`contained`] turns a panic of a library over such a file into a value.
+
+mod contain;
+mod files;
+mod foreign;
+
+pub use contain::{Panic, contained};
+pub use files::{open, open_known, read};
+pub use foreign::Foreign;
