@@ -159,7 +159,8 @@ impl Journal {
             Ok(file) => file.write_all(&record)?,
             Err(beginning) => {
                 let folder = self.path.parent().unwrap_or(Path::new("."));
-                let mut file = tempfile::Builder::new().prefix(".model-diffs-").tempfile_in(folder)?;
+                let mut file =
+                    tempfile::Builder::new().prefix(".model-diffs-").suffix(".tmp").tempfile_in(folder)?;
                 io::copy(beginning, &mut file)?;
                 file.write_all(&record)?;
                 file.as_file().sync_all()?; // what it replaces may be hours of work

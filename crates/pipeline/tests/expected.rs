@@ -243,16 +243,16 @@ fn selection_formats_method_and_zero_deltas_are_honoured() {
 
 #[test]
 fn an_interrupted_run_writes_nothing() {
-    struct InterruptAfter<'a>(&'a AtomicBool);
-    impl Observer for InterruptAfter<'_> {
-        fn compared(&self, _: &str, _: u64) {
+    struct InterruptAtOnce<'a>(&'a AtomicBool);
+    impl Observer for InterruptAtOnce<'_> {
+        fn started(&self, _: usize, _: u64) {
             self.0.store(true, Ordering::Relaxed);
         }
     }
     let outdir = tempfile::tempdir().unwrap();
     let flag = AtomicBool::new(false);
     let options = options("neox", &outdir.path().join("new"));
-    let error = param_stats(&options, &Hub::default(), &InterruptAfter(&flag), &flag).unwrap_err();
+    let error = param_stats(&options, &Hub::default(), &InterruptAtOnce(&flag), &flag).unwrap_err();
     assert!(matches!(error, Error::Interrupted), "{error:?}");
     assert_eq!(std::fs::read_dir(outdir.path()).unwrap().count(), 0);
 }
