@@ -282,3 +282,23 @@ fn a_signal_ends_the_run_without_output() {
         assert_interruptible(command, &outdir, signal, code);
     }
 }
+
+#[test]
+#[cfg(unix)]
+fn weights_that_change_end_the_run_without_output() {
+    for how in ["cut", "cut to nothing", "grown", "written", "replaced by a pipe", "removed"] {
+        let folder = tempfile::tempdir().unwrap();
+        sparse_llama(folder.path());
+        let weights = folder.path().join("model.safetensors");
+        let outdir = folder.path().join("results");
+        let mut command = command(&["--models", folder.path().to_str().unwrap()], &outdir);
+        command.args(TEXTS).stderr(std::process::Stdio::piped());
+        let delay = std::time::Duration::from_millis(50);
+        let output = support::change_while_read(command, &outdir, delay, &weights, how);
+        let message = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{how}: {message}");
+        assert!(message.contains(&*weights.to_string_lossy()), "{how}: {message}");
+        assert!(message.contains("changed while it was read") || how == "removed", "{how}: {message}");
+        assert!(!outdir.exists(), "{how}: nothing is written");
+    }
+}

@@ -60,6 +60,7 @@ mod norm;
 mod norms;
 mod pack;
 mod rope;
+mod same_bytes;
 mod stream;
 mod text;
 mod tokenizer;

@@ -9,6 +9,7 @@ use crate::block::{Block, Emit};
 use crate::hook::{Batch, BatchSample, Hook, HookPoint};
 use crate::model::{Embeddings, Model, Outer};
 use crate::pack::Pack;
+use crate::same_bytes::same_bytes;
 
 /// How a [`Stream`] computes.
 #[derive(Clone, Debug)]
@@ -206,10 +207,7 @@ impl<'a> Stream<'a> {
             else {
                 return Ok(false);
             };
-            let same = tensor_a.dtype == tensor_b.dtype && {
-                let (view_a, view_b) = (a.checkpoint.view(tensor_a)?, b.checkpoint.view(tensor_b)?);
-                view_a.to_contiguous() == view_b.to_contiguous()
-            };
+            let same = same_bytes((a.checkpoint, tensor_a), (b.checkpoint, tensor_b))?;
             b.checkpoint.give_back(tensor_b);
             if !same {
                 return Ok(false);

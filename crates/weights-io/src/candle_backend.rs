@@ -7,7 +7,7 @@ use candle_core::{DType, Device, Error, Result, Shape, Tensor};
 use candle_nn::var_builder::SimpleBackend;
 use candle_nn::{Init, VarBuilder};
 
-use crate::{Checkpoint, Dtype, TensorInfo};
+use crate::{Checkpoint, TensorInfo};
 use convert::Float;
 
 /// A [`Checkpoint`] behind candle's [`VarBuilder`].
@@ -55,7 +55,7 @@ impl<'a> CandleBackend<'a> {
             return Err(error.with_path(self.checkpoint.file_of(tensor)));
         }
         let bytes = rows::read(self.checkpoint, tensor, rows).map_err(unreadable)?;
-        let values = tensor_of(tensor, &bytes, &[rows.len(), columns], dtype, device);
+        let values = tensor_of(tensor, Elements::Read(&bytes), &[rows.len(), columns], dtype, device);
         self.checkpoint.give_back(tensor);
         values
     }
@@ -70,8 +70,12 @@ impl<'a> CandleBackend<'a> {
                 Error::msg(format_args!("tensor {}: shape {:?} is too large", tensor.name, tensor.shape));
             return Err(error.with_path(self.checkpoint.file_of(tensor)));
         }
+        if self.checkpoint.reads_in_parts(tensor) {
+            return tensor_of(tensor, Elements::In(self.checkpoint), &tensor.shape, dtype, device);
+        }
         let view = self.checkpoint.view(tensor).map_err(unreadable)?;
-        let values = tensor_of(tensor, &view.to_contiguous(), &tensor.shape, dtype, device);
+        let elements = view.to_contiguous();
+        let values = tensor_of(tensor, Elements::Read(&elements), &tensor.shape, dtype, device);
         self.checkpoint.give_back(tensor);
         values
     }
@@ -82,16 +86,34 @@ fn unreadable(source: crate::Error) -> Error {
     Error::Io(std::io::Error::other(source))
 }
 
+/// Stored elements.
+#[derive(Clone, Copy)]
+enum Elements<'a> {
+    /// These bytes.
+    Read(&'a [u8]),
+    /// All of a tensor, still in the file.
+    In(&'a Checkpoint),
+}
+
 /// Stored elements of a tensor, or some of them, in the dtype asked for.
 fn tensor_of(
     tensor: &TensorInfo,
-    bytes: &[u8],
+    elements: Elements<'_>,
     shape: &[usize],
     dtype: DType,
     device: &Device,
 ) -> Result<Tensor> {
-    fn convert<T: Float>(stored: Dtype, bytes: &[u8], shape: &[usize], device: &Device) -> Result<Tensor> {
-        Tensor::from_vec(convert::to_vec::<T>(stored, bytes), shape, device)
+    fn convert<T: Float>(
+        tensor: &TensorInfo,
+        elements: Elements<'_>,
+        shape: &[usize],
+        device: &Device,
+    ) -> Result<Tensor> {
+        let values = match elements {
+            Elements::Read(bytes) => convert::to_vec::<T>(tensor.dtype, bytes),
+            Elements::In(checkpoint) => convert::read_to_vec(checkpoint, tensor).map_err(unreadable)?,
+        };
+        Tensor::from_vec(values, shape, device)
     }
     let convert = match dtype {
         DType::F16 => convert::<half::f16>,
@@ -103,7 +125,7 @@ fn tensor_of(
             return Err(error.context(format!("tensor {}", tensor.name)));
         }
     };
-    convert(tensor.dtype, bytes, shape, device)
+    convert(tensor, elements, shape, device)
 }
 
 impl SimpleBackend for CandleBackend<'_> {

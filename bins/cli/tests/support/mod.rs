@@ -116,3 +116,34 @@ pub(crate) fn assert_interruptible(mut command: Command, outdir: &Path, signal: 
     assert_eq!(stderr(&output), "error: interrupted; nothing was written\n");
     assert!(!outdir.exists(), "the empty folder is taken away again");
 }
+
+/// Changes a file once a tool has begun its work and some time has passed; what the tool ended with.
+#[cfg(unix)]
+pub(crate) fn change_while_read(
+    mut command: Command,
+    outdir: &Path,
+    delay: std::time::Duration,
+    file: &Path,
+    how: &str,
+) -> Output {
+    let mut child = command.spawn().unwrap();
+    while !outdir.exists() && child.try_wait().unwrap().is_none() {
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    std::thread::sleep(delay);
+    assert!(child.try_wait().unwrap().is_none(), "the run is over before the file could be changed");
+    let length = std::fs::metadata(file).unwrap().len();
+    let open = || File::options().write(true).open(file).unwrap();
+    match how {
+        "cut" => open().set_len(length / 2).unwrap(),
+        "cut to nothing" => open().set_len(0).unwrap(),
+        "grown" => open().set_len(length + 1).unwrap(),
+        "written" => open().write_all(b"other").unwrap(),
+        "replaced by a pipe" => {
+            std::fs::remove_file(file).unwrap();
+            assert!(Command::new("mkfifo").arg(file).status().unwrap().success());
+        }
+        _ => std::fs::remove_file(file).unwrap(),
+    }
+    child.wait_with_output().unwrap()
+}

@@ -4,10 +4,12 @@ use candle_core::WithDType;
 use half::prelude::*;
 use rayon::prelude::*;
 
-use crate::Dtype;
+use crate::{Checkpoint, Dtype, Error, TensorInfo};
 
 /// Elements that one task converts: far more than a task costs, and enough tasks for every core.
 const CHUNK: usize = 1 << 16;
+/// Elements that one task reads from a file: more than the opening of a file costs, and little memory.
+const READ: usize = 1 << 18;
 
 /// Elements on their way through f32: few enough for the first-level cache.
 const BLOCK: usize = 1024;
@@ -29,6 +31,20 @@ pub(super) fn to_vec<T: Float>(dtype: Dtype, bytes: &[u8]) -> Vec<T> {
         .zip(bytes.par_chunks(CHUNK * dtype.size()))
         .for_each(|(out, bytes)| T::convert(dtype, bytes, out));
     values
+}
+
+/// Reads and converts a tensor part by part, so that its stored bytes are never in memory at once. It must be one that
+/// [`Checkpoint::reads_in_parts`].
+pub(super) fn read_to_vec<T: Float>(checkpoint: &Checkpoint, tensor: &TensorInfo) -> Result<Vec<T>, Error> {
+    let (dtype, size) = (tensor.dtype, tensor.dtype.size());
+    let mut values = T::zeros(tensor.element_count());
+    values.par_chunks_mut(READ).enumerate().try_for_each_init(Vec::new, |bytes, (index, out)| {
+        bytes.resize(out.len() * size, 0);
+        checkpoint.read_into(tensor, index * READ * size, bytes)?;
+        T::convert(dtype, bytes, out);
+        Ok(())
+    })?;
+    Ok(values)
 }
 
 impl Float for f32 {
