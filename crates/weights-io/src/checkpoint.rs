@@ -57,6 +57,20 @@ pub(crate) struct ShardContents {
     pub(crate) ignored_calls: BTreeSet<String>,
 }
 
+impl ShardContents {
+    /// Reads the headers of a weight file of any format.
+    pub(crate) fn read(file: &dyn Source, shard: usize) -> Result<Self, Error> {
+        let head = source::read(file, head(file))?;
+        let contents = match sniff(file, &head)? {
+            FileFormat::Safetensors => safetensors::read(file, &head, shard)?,
+            FileFormat::TorchZip => torch::zip::read(file, shard)?,
+            FileFormat::TorchLegacy => torch::legacy::read(file, &head, shard)?,
+        };
+        file.give_back(0..file.len());
+        Ok(contents)
+    }
+}
+
 impl Checkpoint {
     /// Opens a folder with weights, a weight file or an index file.
     ///
@@ -157,14 +171,16 @@ impl Checkpoint {
         names: &mut HashMap<String, usize>,
     ) -> Result<(), Error> {
         self.ask_for_heads(shard);
-        let file = &*self.shards[shard];
-        let head = source::read(file, head(file))?;
-        let contents = match sniff(file, &head)? {
-            FileFormat::Safetensors => safetensors::read(file, &head, shard)?,
-            FileFormat::TorchZip => torch::zip::read(file, shard)?,
-            FileFormat::TorchLegacy => torch::legacy::read(file, &head, shard)?,
+        let contents = match ShardContents::read(&*self.shards[shard], shard) {
+            // It is seldom the only one: all that are damaged are named at once.
+            Err(error)
+                if error.is_damage()
+                    && let Some(index) = index =>
+            {
+                return Err(index.damaged(Vec::new(), &self.shards[shard..]).unwrap_or(error));
+            }
+            contents => contents?,
         };
-        file.give_back(0..file.len());
         self.ignored_calls.extend(contents.ignored_calls);
         // Of a name in several shards the index says which one counts; without its word nobody can tell.
         let mut wanted = |name: &str| -> Result<bool, Error> {

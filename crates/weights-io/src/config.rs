@@ -2,7 +2,9 @@
 
 use serde::Deserialize;
 
-use crate::{Error, Files};
+use crate::shown::shown;
+use crate::sniff::refuse_impostor;
+use crate::{Error, Files, json};
 
 /// What `config.json` says of the weights; every field is optional.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -17,13 +19,15 @@ pub struct ModelConfig {
 }
 
 impl ModelConfig {
-    /// Reads the configuration beside the weights. A missing or malformed one is no error: weights need none. But one that
-    /// is there and cannot be read is, or an interrupted connection would change what is compared.
+    /// Reads the configuration beside the weights. A missing one is no error: weights need none. But one that is there and
+    /// cannot be read is, or a damaged download would change what is compared.
     pub(crate) fn of(files: &dyn Files) -> Result<Self, Error> {
-        match files.read("config.json") {
-            Ok(text) => Ok(text.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()),
-            Err(error @ Error::Io { .. }) => Err(error),
-            Err(_) => Ok(Self::default()),
-        }
+        let Some(text) = files.read("config.json")? else { return Ok(Self::default()) };
+        let path = files.path_of("config.json");
+        refuse_impostor(&path, &text)?;
+        json::from_python(&text).map_err(|error| Error::Config {
+            path,
+            detail: format!("not a model's configuration: {}", shown(&error.to_string())),
+        })
     }
 }

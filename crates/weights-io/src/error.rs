@@ -30,6 +30,18 @@ pub enum Error {
         /// Number of shards that the index names.
         total: usize,
     },
+    /// Shards of an index are missing or damaged, as an interrupted download leaves them.
+    #[error("{}: {} of {total} shards missing or damaged: {}", index.display(), missing.len() + damaged.len(), list_all(missing, damaged))]
+    DamagedShards {
+        /// The index file.
+        index: PathBuf,
+        /// File names of the missing shards.
+        missing: Vec<String>,
+        /// What is wrong with each damaged one.
+        damaged: Vec<Error>,
+        /// Number of shards that the index names.
+        total: usize,
+    },
     /// The path is a folder, FIFO, socket or device where a file is needed.
     #[error("{} is not a regular file", path.display())]
     NotARegularFile {
@@ -42,11 +54,13 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
-    /// The file is an HTML page, usually a login or error page saved in place of the weights.
-    #[error("{} is an HTML page, not weights", path.display())]
-    HtmlPage {
+    /// The file is what a server says instead: usually a login or error page.
+    #[error("{} is {what}, not the file itself", path.display())]
+    ServerAnswer {
         /// The file.
         path: PathBuf,
+        /// `an HTML page`, …
+        what: &'static str,
     },
     /// The file is empty or begins with nothing but zeros, as an interrupted download leaves it.
     #[error("{} is empty or filled with zeros", path.display())]
@@ -150,6 +164,14 @@ pub enum Error {
         /// What is wrong.
         detail: String,
     },
+    /// `config.json` is not what a configuration is.
+    #[error("{}: {detail}", path.display())]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        detail: String,
+    },
     /// The index points outside its folder.
     #[error("{}: shard path `{}` leaves the model's folder", index.display(), shown(shard))]
     ShardOutsideFolder {
@@ -232,6 +254,17 @@ pub enum PickleError {
 }
 
 impl Error {
+    /// An interrupted or failed download left the file like that.
+    pub(crate) fn is_damage(&self) -> bool {
+        matches!(
+            self,
+            Self::Truncated { .. }
+                | Self::Blank { .. }
+                | Self::GitLfsPointer { .. }
+                | Self::ServerAnswer { .. }
+        )
+    }
+
     /// What the user can do about it, as one sentence; empty where the message says it all.
     #[must_use]
     pub fn hint(&self) -> &'static str {
@@ -244,8 +277,11 @@ impl Error {
             Self::NotARegularFile { .. } => {
                 "give a folder with weights or a .safetensors, .bin, .pt or .pth file"
             }
+            Self::DamagedShards { .. } => {
+                "the download is incomplete: fetch these files again, Git-LFS pointers with `git lfs pull`"
+            }
             Self::GitLfsPointer { .. } => "run `git lfs pull` in the model's folder",
-            Self::HtmlPage { .. } => {
+            Self::ServerAnswer { .. } => {
                 "download the file again; a gated model needs its licence accepted and a token"
             }
             Self::Blank { .. } | Self::Truncated { .. } => "the download is incomplete: fetch the file again",
@@ -264,6 +300,7 @@ impl Error {
             | Self::Zip { .. }
             | Self::Torch { .. }
             | Self::Pickle { .. }
+            | Self::Config { .. }
             | Self::TooLarge { .. } => "the file is damaged or not what its name says: fetch it again",
             Self::ShardOutsideFolder { .. } => {
                 "no honest index names files outside its folder: do not trust this download"
@@ -277,9 +314,18 @@ impl Error {
 }
 
 fn list(names: &[String]) -> String {
+    join(names.len(), names.iter().map(|name| shown(name)))
+}
+
+fn list_all(missing: &[String], damaged: &[Error]) -> String {
+    let absent = missing.iter().map(|name| format!("{} is missing", shown(name)));
+    join(missing.len() + damaged.len(), absent.chain(damaged.iter().map(ToString::to_string)))
+}
+
+fn join(count: usize, parts: impl Iterator<Item = String>) -> String {
     const SHOWN: usize = 5;
-    let shown: Vec<String> = names.iter().take(SHOWN).map(|name| shown(name)).collect();
-    match names.len().saturating_sub(SHOWN) {
+    let shown: Vec<String> = parts.take(SHOWN).collect();
+    match count.saturating_sub(SHOWN) {
         0 => shown.join(", "),
         more => format!("{} and {more} more", shown.join(", ")),
     }

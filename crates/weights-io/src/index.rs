@@ -5,8 +5,10 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::checkpoint::ShardContents;
 use crate::json::UniqueMap;
 use crate::shown::shown;
+use crate::sniff::refuse_impostor;
 use crate::{Error, Files, Source, source};
 
 /// A checked index: shard paths are inside the folder.
@@ -26,12 +28,10 @@ struct IndexFile {
 pub(crate) fn read(file: &dyn Source) -> Result<Index, Error> {
     let path = file.path();
     let text = source::read_small(file)?;
-    if text.starts_with(b"version https://git-lfs") {
-        return Err(Error::GitLfsPointer { path: path.into() });
-    }
+    refuse_impostor(path, &text)?;
     let invalid = |detail: String| Error::Index { path: path.into(), detail };
-    let parsed: IndexFile =
-        serde_json::from_slice(&text).map_err(|error| invalid(format!("not a weight index: {}", shown(&error.to_string()))))?;
+    let parsed: IndexFile = serde_json::from_slice(&text)
+        .map_err(|error| invalid(format!("not a weight index: {}", shown(&error.to_string()))))?;
     let weight_map = parsed.weight_map.0;
     if weight_map.is_empty() {
         return Err(invalid("its weight_map is empty".into()));
@@ -44,6 +44,10 @@ pub(crate) fn read(file: &dyn Source) -> Result<Index, Error> {
         if !inside {
             return Err(Error::ShardOutsideFolder { index: path.into(), shard: (*name).into() });
         }
+        // Every message about the shard would show it.
+        if name.contains(char::is_control) {
+            return Err(invalid(format!("shard name `{}` has control characters", shown(name))));
+        }
     }
     let positions: BTreeMap<&str, usize> = names.iter().enumerate().map(|(i, name)| (*name, i)).collect();
     let tensors =
@@ -52,7 +56,7 @@ pub(crate) fn read(file: &dyn Source) -> Result<Index, Error> {
 }
 
 impl Index {
-    /// Opens every shard, so that one message names all that are missing.
+    /// Opens every shard, so that one message names all that are missing, and those of the others that are damaged.
     pub(crate) fn open_shards(&self, files: &dyn Files) -> Result<Vec<Box<dyn Source>>, Error> {
         let mut shards = Vec::with_capacity(self.shards.len());
         let mut missing = Vec::new();
@@ -66,6 +70,18 @@ impl Index {
         if missing.is_empty() {
             return Ok(shards);
         }
-        Err(Error::MissingShards { index: self.path.clone(), missing, total: self.shards.len() })
+        self.damaged(missing, &shards).map_or(Ok(shards), Err)
+    }
+
+    /// The one error for all shards that are missing, and for those of `present` that are damaged; `None` if there are none.
+    pub(crate) fn damaged(&self, missing: Vec<String>, present: &[Box<dyn Source>]) -> Option<Error> {
+        let errors = present.iter().filter_map(|file| ShardContents::read(&**file, 0).err());
+        let mut damaged: Vec<Error> = errors.filter(Error::is_damage).collect();
+        let (index, total) = (self.path.clone(), self.shards.len());
+        match (missing.len(), damaged.len()) {
+            (0, 0..=1) => damaged.pop(),
+            (_, 0) => Some(Error::MissingShards { index, missing, total }),
+            _ => Some(Error::DamagedShards { index, missing, damaged, total }),
+        }
     }
 }

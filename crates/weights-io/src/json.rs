@@ -1,11 +1,12 @@
-//! JSON objects whose keys must not repeat: parsers differ on which of two equal keys counts, so neither does here.
+//! JSON as it comes with models: objects whose keys must not repeat (parsers differ on which of two equal keys counts, so
+//! neither does here), and what Python writes beyond the standard.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
+use serde::de::{DeserializeOwned, Deserializer, Error as _, MapAccess, Visitor};
 
 use crate::shown::shown;
 
@@ -35,4 +36,31 @@ impl<'de, V: Deserialize<'de>> Deserialize<'de> for UniqueMap<V> {
         }
         deserializer.deserialize_map(Entries(PhantomData)).map(Self)
     }
+}
+
+/// Parses JSON in which bare `NaN`, `Infinity` and `-Infinity` count as null: Python writes them.
+pub(crate) fn from_python<T: DeserializeOwned>(text: &[u8]) -> serde_json::Result<T> {
+    serde_json::from_slice(text).or_else(|error| {
+        serde_json::from_slice(&without_bare_numbers(text)).map_err(|_| error) // offsets are those of the file
+    })
+}
+
+fn without_bare_numbers(text: &[u8]) -> Vec<u8> {
+    let (mut standard, mut rest, mut in_string) = (Vec::with_capacity(text.len()), text, false);
+    while let Some((&byte, after)) = rest.split_first() {
+        let word = [&b"NaN"[..], b"Infinity", b"-Infinity"].into_iter().find(|word| rest.starts_with(word));
+        let taken = match (in_string, byte, word) {
+            (false, _, Some(word)) => {
+                standard.extend(b"null");
+                rest = &rest[word.len()..];
+                continue;
+            }
+            (true, b'\\', _) => 2.min(rest.len()),
+            _ => 1,
+        };
+        in_string ^= byte == b'"';
+        standard.extend(&rest[..taken]);
+        rest = &after[taken - 1..];
+    }
+    standard
 }

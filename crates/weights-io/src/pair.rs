@@ -1,9 +1,11 @@
 //! Pairs the parameters of two checkpoints by name. Every name of either side comes out with a status.
 
 use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 
 use crate::naming::{Component, Kind, Role, classify};
-use crate::{Checkpoint, Dtype, TensorInfo, UnsupportedTensor};
+use crate::tensor::Storage;
+use crate::{Checkpoint, Dtype, TensorInfo, TensorView, UnsupportedTensor};
 
 /// Which parameters are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -34,9 +36,16 @@ pub enum Status {
 
 /// Experts that a fused tensor may hold: far more than any model has, and few enough to list slice by slice.
 const MAX_EXPERTS: usize = 1 << 16;
+/// Pairings, those of slices included, up to which fused tensors are listed slice by slice.
+const MAX_PAIRINGS: usize = 1 << 20;
+/// Longest name of a tensor that is listed slice by slice, each with its own copy.
+const MAX_SLICED_NAME: usize = 1 << 10;
 
 /// Bytes of two tensors that are compared at once.
 const PIECE: usize = 8 << 20;
+
+/// Embedding matrices whose values a head is compared with: a model has one of its shape, seldom two or three.
+const MAX_TABLES: usize = 8;
 
 /// One side of a pairing.
 #[derive(Clone, Debug)]
@@ -102,10 +111,9 @@ pub struct Pairing<'a> {
 #[must_use]
 pub fn pairs<'a>(a: &'a Checkpoint, b: &'a Checkpoint, selection: Selection) -> Vec<Pairing<'a>> {
     let sides_a = entries(a);
-    let in_a: std::collections::HashSet<&str> = sides_a.iter().map(|(name, _)| *name).collect();
+    let in_a: HashSet<&str> = sides_a.iter().map(|(name, _)| *name).collect();
     let sides_b = entries(b);
-    let of_b: std::collections::HashMap<&str, &Side<'a>> =
-        sides_b.iter().map(|(name, side)| (*name, side)).collect();
+    let of_b: HashMap<&str, &Side<'a>> = sides_b.iter().map(|(name, side)| (*name, side)).collect();
     let tied = TiedHeads { a: Embeddings::of(a), b: Embeddings::of(b) };
 
     let mut pairings = Vec::with_capacity(sides_a.len());
@@ -150,7 +158,15 @@ fn pair<'a>(
         (Selection::Linear, Kind::NotLinear(_)) => false,
         (Selection::AllMatrices, Kind::NotLinear(_)) => dimensions == 2,
     };
-    let (status, reason) = status(name, &a, &b, role.kind, selected, checkpoints);
+    let (status, reason) = match status(name, &a, &b, role.kind, selected, checkpoints) {
+        (Status::Comparable, _)
+            if role.kind == Kind::FusedExperts && !sliceable(name, &a, pairings.len()) =>
+        {
+            let shape = a.shape().unwrap_or_default();
+            (Status::NotLinear, format!("{shape:?} is no stack of experts"))
+        }
+        status => status,
+    };
     if status == Status::Comparable
         && role.kind == Kind::FusedExperts
         && let (Side::Tensor(a), Side::Tensor(b)) = (&a, &b)
@@ -163,6 +179,16 @@ fn pair<'a>(
         return;
     }
     pairings.push(Pairing { name: name.to_owned(), a, b, role, status, selected, reason });
+}
+
+/// True for a stack of experts that can be listed slice by slice beside what is `listed` already.
+fn sliceable(name: &str, fused: &Side<'_>, listed: usize) -> bool {
+    fused.shape().is_some_and(|shape| {
+        !shape.contains(&0)
+            && shape[0] <= MAX_EXPERTS
+            && listed.saturating_add(shape[0]) <= MAX_PAIRINGS
+            && name.len() <= MAX_SLICED_NAME
+    })
 }
 
 fn status(
@@ -182,11 +208,6 @@ fn status(
         && shape_a != shape_b
     {
         return (Status::ShapesDiffer, format!("{shape_a:?} in A, {shape_b:?} in B"));
-    }
-    if kind == Kind::FusedExperts
-        && let Some(shape) = a.shape().filter(|shape| shape.contains(&0) || shape[0] > MAX_EXPERTS)
-    {
-        return (Status::NotLinear, format!("{shape:?} is no stack of experts"));
     }
     if !selected {
         let reason = match kind {
@@ -236,7 +257,9 @@ fn is_packed(name: &str, (a, b): (&Checkpoint, &Checkpoint)) -> bool {
 /// The embedding matrices of one side: what an output head can be tied to.
 struct Embeddings<'a> {
     checkpoint: &'a Checkpoint,
-    tables: Vec<&'a TensorInfo>,
+    /// By what [`TensorInfo::shares_storage_with`] compares.
+    places: HashSet<(usize, &'a Storage, &'a [usize])>,
+    by_shape: HashMap<&'a [usize], Vec<&'a TensorInfo>>,
 }
 
 struct TiedHeads<'a> {
@@ -246,12 +269,14 @@ struct TiedHeads<'a> {
 
 impl<'a> Embeddings<'a> {
     fn of(checkpoint: &'a Checkpoint) -> Self {
-        let tables = checkpoint
-            .tensors()
-            .iter()
-            .filter(|tensor| classify(&tensor.name, &tensor.shape).component == Component::Embedding)
-            .collect();
-        Self { checkpoint, tables }
+        let mut embeddings = Self { checkpoint, places: HashSet::new(), by_shape: HashMap::new() };
+        for tensor in checkpoint.tensors() {
+            if classify(&tensor.name, &tensor.shape).component == Component::Embedding {
+                embeddings.places.insert((tensor.shard, &tensor.storage, &tensor.shape));
+                embeddings.by_shape.entry(&tensor.shape).or_default().push(tensor);
+            }
+        }
+        embeddings
     }
 
     /// True if the head is one of the embedding matrices: the same bytes of the file or, where the configuration ties
@@ -259,8 +284,9 @@ impl<'a> Embeddings<'a> {
     /// the configuration says.
     fn holds(&self, head: &TensorInfo) -> bool {
         let tied_by_config = self.checkpoint.config().tie_word_embeddings == Some(true);
-        let mut tables = self.tables.iter();
-        tables.any(|table| table.shares_storage_with(head) || tied_by_config && self.equal(table, head))
+        let mut tables = self.by_shape.get(&*head.shape).into_iter().flatten().take(MAX_TABLES);
+        head.element_count() > 0 && self.places.contains(&(head.shard, &head.storage, &*head.shape))
+            || tied_by_config && tables.any(|table| self.equal(table, head))
     }
 
     /// Compares the values of two tensors, and gives their pages back.
@@ -268,16 +294,19 @@ impl<'a> Embeddings<'a> {
         if (table.dtype, &table.shape) != (head.dtype, &head.shape) {
             return false;
         }
-        let same = |table: &TensorInfo, head: &TensorInfo| {
-            match (self.checkpoint.view(table), self.checkpoint.view(head)) {
-                (Ok(table), Ok(head)) => table.to_contiguous() == head.to_contiguous(),
-                _ => false, // unreadable: left to the comparison, which reports it
-            }
-        };
+        let same =
+            |table: &TensorInfo, head: &TensorInfo, equal: fn(&TensorView<'_>, &TensorView<'_>) -> bool| {
+                match (self.checkpoint.view(table), self.checkpoint.view(head)) {
+                    (Ok(table), Ok(head)) => equal(&table, &head),
+                    _ => false, // unreadable: left to the comparison, which reports it
+                }
+            };
         // Piece by piece, where that is possible: heads that are not tied differ in the first one.
         let equal = match (table.pieces(PIECE), head.pieces(PIECE)) {
-            (Some(table), Some(head)) => table.zip(head).all(|(table, head)| same(&table, &head)),
-            _ => same(table, head),
+            (Some(table), Some(head)) => table
+                .zip(head)
+                .all(|(table, head)| same(&table, &head, |table, head| table.bytes == head.bytes)),
+            _ => same(table, head, |table, head| table.elements().eq(head.elements())),
         };
         self.checkpoint.give_back(table);
         self.checkpoint.give_back(head);

@@ -5,12 +5,12 @@ use std::collections::HashMap;
 
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype as StoredDtype, Metadata, SafeTensorError};
-use serde::de::IgnoredAny;
+use serde::de::{Error as _, IgnoredAny};
 
 use crate::checkpoint::{ShardContents, UnsupportedTensor};
 use crate::json::{REPEATED_KEY, UniqueMap};
 use crate::shown::shown;
-use crate::tensor::{Storage, TensorInfo, row_major};
+use crate::tensor::{MAX_AXES, Storage, TensorInfo, row_major};
 use crate::{Dtype, Error, Source, source};
 
 const LENGTH_PREFIX: usize = 8;
@@ -19,10 +19,13 @@ const LENGTH_PREFIX: usize = 8;
 pub(crate) fn read(file: &dyn Source, head: &[u8], shard: usize) -> Result<ShardContents, Error> {
     let Header { data_start, metadata, unknown_dtypes } = header(file, head)?;
     let mut contents = ShardContents::default();
-    for name in metadata.offset_keys() {
-        let Some(info) = metadata.info(&name) else { continue };
+    // In storage order; what has no bytes, by name, since the crate lists it in any order.
+    let mut listed: Vec<_> = metadata.tensors().into_iter().collect();
+    listed.sort_by(|(a, info_a), (b, info_b)| (info_a.data_offsets, a).cmp(&(info_b.data_offsets, b)));
+    for (name, info) in listed {
         let unknown =
             unknown_dtypes.get(&name).map(|(dtype, shape)| (format!("dtype {dtype}"), shape.clone()));
+        let unknown = unknown.or_else(|| too_many_axes(&info.shape).map(|reason| (reason, None)));
         match (unknown, dtype(info.dtype)) {
             (None, Some(dtype)) => contents.tensors.push(TensorInfo {
                 dtype,
@@ -42,6 +45,10 @@ pub(crate) fn read(file: &dyn Source, head: &[u8], shard: usize) -> Result<Shard
     Ok(contents)
 }
 
+fn too_many_axes(shape: &[usize]) -> Option<String> {
+    (shape.len() > MAX_AXES).then(|| format!("{} axes, more than torch allows", shape.len()))
+}
+
 /// Dtypes that the safetensors crate does not know, by tensor name, with the shape if it is one.
 type UnknownDtypes = HashMap<String, (String, Option<Vec<usize>>)>;
 
@@ -54,7 +61,7 @@ struct Header {
 
 fn header(file: &dyn Source, head: &[u8]) -> Result<Header, Error> {
     let path = || file.path().to_path_buf();
-    let header_error = |source| Error::SafetensorsHeader { path: path(), source };
+    let header_error = |source| Error::SafetensorsHeader { path: path(), source: printable(source) };
     let truncated = |detail: String| Error::Truncated { path: path(), detail };
     let Some(prefix) = head.first_chunk::<LENGTH_PREFIX>() else {
         return Err(truncated(format!("{} bytes are too few for a safetensors header", head.len())));
@@ -115,6 +122,19 @@ fn without_unknown_dtypes(header: &[u8]) -> Option<(Metadata, UnknownDtypes)> {
     }
     let metadata = serde_json::from_value(entries.into()).ok()?;
     (!unknown.is_empty()).then_some((metadata, unknown))
+}
+
+/// What the safetensors crate says, with text of the file escaped and cut.
+fn printable(error: SafeTensorError) -> SafeTensorError {
+    let json = |error: serde_json::Error| serde_json::Error::custom(shown(&error.to_string()));
+    match error {
+        SafeTensorError::InvalidOffset(name) => SafeTensorError::InvalidOffset(shown(&name)),
+        SafeTensorError::InvalidHeaderDeserialization(error) => {
+            SafeTensorError::InvalidHeaderDeserialization(json(error))
+        }
+        SafeTensorError::JsonError(error) => SafeTensorError::JsonError(json(error)),
+        error => error,
+    }
 }
 
 fn dtype(stored: StoredDtype) -> Option<Dtype> {

@@ -1,5 +1,7 @@
 //! Tells from the first bytes what a file is, before any parser sees it.
 
+use std::path::Path;
+
 use crate::{Error, Source};
 
 /// The file formats that hold weights.
@@ -13,20 +15,28 @@ pub(crate) enum FileFormat {
 /// Bytes of each file that are read at once when it is opened: the whole header of most safetensors shards.
 pub(crate) const HEAD: usize = 64 << 10;
 
-/// Recognises the format by the beginning of the content, and names what is commonly found in place of weights.
+/// Bytes that are looked at.
+const LOOKED_AT: usize = 4096;
+
+/// What other files begin with that are found in place of weights.
+const OTHERS: [(&[u8], &str); 7] = [
+    (b"\x1f\x8b", "it is compressed with gzip"),
+    (b"\x28\xb5\x2f\xfd", "it is compressed with zstd"),
+    (b"\xfd7zXZ\0", "it is compressed with xz"),
+    (b"BZh", "it is compressed with bzip2"),
+    (b"GGUF", "it is a GGUF file"),
+    (b"\x89HDF", "it is an HDF5 file"),
+    (b"\x93NUMPY", "it is a NumPy array"),
+];
+
+/// Recognises the format by the beginning of the content, and names what is commonly found in place of weights. Nothing of
+/// the content is repeated.
 pub(crate) fn sniff(file: &dyn Source, head: &[u8]) -> Result<FileFormat, Error> {
-    const LOOKED_AT: usize = 4096;
     let path = || file.path().to_path_buf();
+    refuse_impostor(file.path(), head)?;
     let head = &head[..head.len().min(LOOKED_AT)];
-    if head.iter().all(|byte| *byte == 0) {
-        return Err(Error::Blank { path: path() });
-    }
-    if head.starts_with(b"version https://git-lfs") {
-        return Err(Error::GitLfsPointer { path: path() });
-    }
-    let text = head.trim_ascii_start();
-    if starts_with_ignore_case(text, b"<!doctype html") || starts_with_ignore_case(text, b"<html") {
-        return Err(Error::HtmlPage { path: path() });
+    if is_text(head) && head.trim_ascii_start().starts_with(b"{") {
+        return Err(Error::ServerAnswer { path: path(), what: "a JSON document" });
     }
     if head.starts_with(b"PK\x03\x04") {
         return Ok(FileFormat::TorchZip);
@@ -41,12 +51,40 @@ pub(crate) fn sniff(file: &dyn Source, head: &[u8]) -> Result<FileFormat, Error>
     if head.len() > 262 && &head[257..262] == b"ustar" {
         return Err(Error::Unsupported { path: path(), what: "the tar format of PyTorch before 0.1.10" });
     }
-    let detail = if file.len() < 8 {
-        format!("it has only {} bytes", file.len())
-    } else {
-        format!("it begins with {:02x?}", &head[..head.len().min(8)])
+    let other = OTHERS.iter().find(|(start, _)| head.starts_with(start));
+    let detail = match other {
+        Some((_, what)) => (*what).into(),
+        None if is_text(head) => format!("it is a text of {} bytes", file.len()),
+        None if file.len() < 8 => format!("it has only {} bytes", file.len()),
+        None => format!("it begins with {:02x?}", &head[..head.len().min(4)]),
     };
     Err(Error::UnknownFormat { path: path(), detail })
+}
+
+/// Names what is commonly found in place of a file of any kind: nothing, a Git-LFS pointer, what a server says instead.
+pub(crate) fn refuse_impostor(path: &Path, content: &[u8]) -> Result<(), Error> {
+    let path = || path.to_path_buf();
+    let head = &content[..content.len().min(LOOKED_AT)];
+    if head.iter().all(|byte| *byte == 0) {
+        return Err(Error::Blank { path: path() });
+    }
+    if head.starts_with(b"version https://git-lfs") {
+        return Err(Error::GitLfsPointer { path: path() });
+    }
+    let text = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii_start();
+    if is_text(head) && text.starts_with(b"<") {
+        let html = [&b"<!doctype html"[..], b"<html", b"<head", b"<body", b"<!--"];
+        let is_html = html.iter().any(|start| starts_with_ignore_case(text, start));
+        let what = if is_html { "an HTML page" } else { "an XML document" };
+        return Err(Error::ServerAnswer { path: path(), what });
+    }
+    Ok(())
+}
+
+/// True if it begins as text does. The length at the start of a safetensors file never looks so: its last byte is 0.
+fn is_text(head: &[u8]) -> bool {
+    let start = &head[..head.len().min(8)];
+    start.iter().all(|byte| !byte.is_ascii_control() || byte.is_ascii_whitespace())
 }
 
 fn starts_with_ignore_case(text: &[u8], prefix: &[u8]) -> bool {

@@ -28,6 +28,9 @@ pub(crate) enum Storage {
     Deflated { compressed_start: usize, compressed_len: usize, start: usize },
 }
 
+/// Axes that torch allows.
+pub(crate) const MAX_AXES: usize = 64;
+
 impl TensorInfo {
     /// Number of elements. Checked when the tensor is listed, so it never overflows.
     #[must_use]
@@ -162,11 +165,16 @@ impl TensorView<'_> {
             return Cow::Borrowed(&self.bytes[..count * size]);
         }
         let mut gathered = Vec::with_capacity(count * size);
+        self.elements().for_each(|element| gathered.extend_from_slice(element));
+        Cow::Owned(gathered)
+    }
+
+    /// The elements in row-major order, one by one, so that those of an expanded tensor need no memory.
+    pub(crate) fn elements(&self) -> impl Iterator<Item = &[u8]> {
+        let size = self.dtype.size();
         let mut index = vec![0usize; self.shape.len()];
-        for _ in 0..count {
-            let at: usize =
-                index.iter().zip(self.strides).map(|(i, stride)| i * stride).sum::<usize>() * size;
-            gathered.extend_from_slice(&self.bytes[at..at + size]);
+        (0..element_count(self.shape)).map(move |_| {
+            let at = index.iter().zip(self.strides).map(|(i, stride)| i * stride).sum::<usize>() * size;
             for axis in (0..index.len()).rev() {
                 index[axis] += 1;
                 if index[axis] < self.shape[axis] {
@@ -174,7 +182,7 @@ impl TensorView<'_> {
                 }
                 index[axis] = 0;
             }
-        }
-        Cow::Owned(gathered)
+            &self.bytes[at..at + size]
+        })
     }
 }

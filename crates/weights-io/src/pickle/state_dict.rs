@@ -76,11 +76,12 @@ pub(crate) fn read(pickle: &Pickle<'_>) -> Result<StateDict, Refusal> {
             _ => continue,
         };
         let name = pickle.text(range);
-        let entry = entry(pickle, *value, &mut budget)?;
-        if !seen.insert(name.clone()) && dict.repeated.is_none() {
-            dict.repeated = Some(name.clone());
+        // Nothing is kept of a name that repeats: a long one could be named a million times.
+        if !seen.insert(&pickle.input[range.clone()]) {
+            dict.repeated = Some(name);
+            break;
         }
-        dict.entries.push((name, entry));
+        dict.entries.push((name, entry(pickle, *value, &mut budget)?));
     }
     Ok(dict)
 }

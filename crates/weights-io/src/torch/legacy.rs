@@ -68,11 +68,12 @@ fn read_from(file: &dyn Source, head: &[u8], shard: usize) -> Result<ShardConten
     let Node::List(keys) = keys_pickle.node(keys_pickle.root) else {
         return Err(malformed("the list of storage keys is missing"));
     };
+    // Borrowed: a long key could be named a million times.
     let keys = keys.iter().map(|key| match keys_pickle.node(*key) {
-        Node::Text(range) => Some(keys_pickle.text(range)),
+        Node::Text(range) => std::str::from_utf8(&keys_pickle.input[range.clone()]).ok(),
         _ => None,
     });
-    let keys: Vec<String> =
+    let keys: Vec<&str> =
         keys.collect::<Option<_>>().ok_or_else(|| malformed("a storage key is not text"))?;
 
     let dict = state_dict_of(file, &main)?;
@@ -81,15 +82,14 @@ fn read_from(file: &dyn Source, head: &[u8], shard: usize) -> Result<ShardConten
     let mut places = HashMap::new();
     for key in keys {
         let truncated = || {
-            let detail = format!("storage {} is cut off", shown(&key));
+            let detail = format!("storage {} is cut off", shown(key));
             Error::Truncated { path: path(), detail }
         };
         let start = at.checked_add(LENGTH).filter(|start| *start <= file.len()).ok_or_else(truncated)?;
         let length = *lengths.read(at..start)?.first_chunk().ok_or_else(truncated)?;
         let length = usize::try_from(u64::from_le_bytes(length)).map_err(|_| truncated())?;
-        let &(unit, _) = units
-            .get(key.as_str())
-            .ok_or_else(|| malformed(&format!("storage {} is of unknown type", shown(&key))))?;
+        let &(unit, _) =
+            units.get(key).ok_or_else(|| malformed(&format!("storage {} is of unknown type", shown(key))))?;
         let end = length.checked_mul(unit).and_then(|size| size.checked_add(start));
         let end = end.filter(|end| *end <= file.len()).ok_or_else(truncated)?;
         if places.insert(key, Place::Stored(start..end)).is_some() {
@@ -107,12 +107,12 @@ fn read_from(file: &dyn Source, head: &[u8], shard: usize) -> Result<ShardConten
 /// Where the lengths of the storages stand if they are what the pickle says; it ends where the pickle makes no sense.
 fn expected_lengths(
     mut at: usize,
-    keys: &[String],
+    keys: &[&str],
     units: &HashMap<&str, (usize, Option<usize>)>,
 ) -> Vec<Range<usize>> {
     keys.iter()
         .map_while(|key| {
-            let (unit, length) = units.get(key.as_str())?;
+            let (unit, length) = units.get(key)?;
             let expected = at..at.checked_add(LENGTH)?;
             at = length.as_ref()?.checked_mul(*unit)?.checked_add(expected.end)?;
             Some(expected)

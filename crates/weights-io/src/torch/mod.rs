@@ -10,17 +10,20 @@ use crate::checkpoint::{ShardContents, UnsupportedTensor};
 use crate::pickle::machine::{self, Pickle};
 use crate::pickle::state_dict::{self, Entry, Refusal, SavedTensor};
 use crate::shown::shown;
-use crate::tensor::{Storage, TensorInfo, counts};
+use crate::tensor::{MAX_AXES, Storage, TensorInfo, counts};
 use crate::{Error, Source};
 
-/// An expanded tensor (stride 0) may have this many times the elements that its file could store.
+/// What the tensors of a file may come to, in multiples of its length: each element counts, wherever tensors share a
+/// storage or one is expanded (stride 0), and so does every byte that is inflated on the way to them. Whatever walks
+/// through all tensors then takes a time that the file's real size justifies.
 const MAX_EXPANSION: usize = 64;
+/// A smaller file counts as this long.
+const SMALL_FILE: usize = 64 << 10;
+/// The best that deflate can do.
+const MAX_DEFLATION: usize = 1032;
 
 /// A pickle larger than this, once inflated, describes no model.
 const MAX_PICKLE: usize = 256 << 20;
-
-/// Axes that torch allows.
-const MAX_AXES: usize = 64;
 
 /// Where a storage's bytes are.
 #[derive(Clone)]
@@ -74,6 +77,7 @@ fn collect(
     place: &dyn Fn(&str) -> Option<Place>,
 ) -> Result<ShardContents, Error> {
     let mut contents = ShardContents::default();
+    let mut left = file.len().max(SMALL_FILE).saturating_mul(MAX_EXPANSION);
     for (name, entry) in entries {
         match entry {
             Entry::Code(callable) => return Err(Error::PickledCode { path: file.path().into(), callable }),
@@ -81,15 +85,21 @@ fn collect(
                 contents.unsupported.push(UnsupportedTensor { name, shape: None, reason, shard });
             }
             Entry::Tensor(saved) => {
-                if let Some(reason) = beyond_expansion(&saved, file.len()) {
+                if let Some(reason) = beyond_expansion(&saved, left) {
                     let shape = Some(saved.shape);
                     contents.unsupported.push(UnsupportedTensor { name, shape, reason, shard });
                     continue;
                 }
                 let placed = placed(saved, name, shard, place);
-                contents
-                    .tensors
-                    .push(placed.map_err(|detail| Error::Torch { path: file.path().into(), detail })?);
+                let tensor = placed.map_err(|detail| Error::Torch { path: file.path().into(), detail })?;
+                if let Some(rest) = left.checked_sub(cost(&tensor)) {
+                    left = rest;
+                    contents.tensors.push(tensor);
+                } else {
+                    let reason = format!("with the tensors before it, over {MAX_EXPANSION} times its file");
+                    let TensorInfo { name, shape, .. } = tensor;
+                    contents.unsupported.push(UnsupportedTensor { name, shape: Some(shape), reason, shard });
+                }
             }
         }
     }
@@ -101,10 +111,18 @@ fn collect(
     Ok(contents)
 }
 
-fn beyond_expansion(saved: &SavedTensor, file_len: usize) -> Option<String> {
+/// Bytes of all elements, and those that are inflated on the way to them.
+fn cost(tensor: &TensorInfo) -> usize {
+    let inflated = match tensor.storage {
+        Storage::Stored { .. } => 0,
+        Storage::Deflated { start, .. } => start.saturating_add(tensor.extent()),
+    };
+    inflated.saturating_add(tensor.element_count().saturating_mul(tensor.dtype.size()))
+}
+
+fn beyond_expansion(saved: &SavedTensor, limit: usize) -> Option<String> {
     let (elements, extent) = counts(&saved.shape, &saved.strides)?;
     let logical = elements.checked_mul(saved.dtype.size());
-    let limit = file_len.max(1 << 20).saturating_mul(MAX_EXPANSION);
     (elements > extent && logical.is_none_or(|bytes| bytes > limit))
         .then(|| format!("expanded view of {elements} elements over {extent} stored ones"))
 }

@@ -6,12 +6,17 @@ use std::io::Read;
 
 use zip::CompressionMethod;
 
-use super::MAX_PICKLE;
-use super::{Place, collect, foreign_calls, parse, state_dict_of, zip_directory};
+use super::{
+    MAX_DEFLATION, MAX_EXPANSION, MAX_PICKLE, Place, collect, foreign_calls, parse, state_dict_of,
+    zip_directory,
+};
 use crate::checkpoint::ShardContents;
 use crate::error::PickleError;
 use crate::shown::shown;
 use crate::{Error, Source, source};
+
+/// A deflated pickle of this length is read, however short its file.
+const SMALL_PICKLE: usize = 4 << 20;
 
 /// Lists the tensors of a zip-format checkpoint.
 pub(crate) fn read(file: &dyn Source, shard: usize) -> Result<ShardContents, Error> {
@@ -26,9 +31,16 @@ pub(crate) fn read(file: &dyn Source, shard: usize) -> Result<ShardContents, Err
         let shown = shown(&name);
         let place = match entry.compression() {
             _ if entry.encrypted() => return Err(malformed(format!("entry {shown} is encrypted"))),
+            CompressionMethod::Stored if entry.size() != range.len() as u64 => {
+                return Err(malformed(format!("entry {shown} is stored, but of two sizes")));
+            }
             CompressionMethod::Stored => Place::Stored(range),
             CompressionMethod::Deflated => {
                 let length = usize::try_from(entry.size()).unwrap_or(usize::MAX);
+                if length > range.len().saturating_mul(MAX_DEFLATION) {
+                    let claim = format!("{} deflated bytes claim to hold {length}", range.len());
+                    return Err(malformed(format!("entry {shown}: {claim}")));
+                }
                 Place::Deflated { compressed: range, length }
             }
             method => return Err(malformed(format!("entry {shown} is compressed with {method}"))),
@@ -50,7 +62,9 @@ pub(crate) fn read(file: &dyn Source, shard: usize) -> Result<ShardContents, Err
     {
         return Err(Error::Unsupported { path: path(), what: "big-endian storage" });
     }
-    let bytes = content(file, pickle, MAX_PICKLE)?;
+    // Its values take tens of times its length, which must be what the file's real size justifies.
+    let limit = MAX_PICKLE.min(SMALL_PICKLE.max(file.len().saturating_mul(MAX_EXPANSION)));
+    let bytes = content(file, pickle, limit)?;
     let pickle = parse(file, &bytes, bytes.len())?;
     if pickle.end != bytes.len() {
         return Err(malformed("data.pkl goes on after its end".into()));
