@@ -1,0 +1,6 @@
+//! What the fuzz targets share: a folder in memory, and what must hold of whatever it gives.
+
+pub mod archive;
+pub mod invariants;
+pub mod memory;
+pub mod peak;
