@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read as _, Seek as _};
 use std::path::Path;
 
-use crate::Foreign;
+use crate::{Foreign, parquet_schema};
 
 /// Opens a regular file, behind whatever links. A pipe or device, which could block or never end, is refused unopened.
 ///
@@ -27,6 +27,16 @@ pub fn open_known(path: &Path) -> io::Result<File> {
     file.by_ref().take(Foreign::HEAD as u64).read_to_end(&mut head)?;
     file.rewind()?;
     Foreign::of(&head).map_or(Ok(file), |foreign| Err(foreign.into()))
+}
+
+/// Opens a regular file that is not plainly something else, and whose schema, if it is Parquet, can be followed.
+///
+/// # Errors
+/// As [`open_known`]; a schema that would take the crate parquet beyond the end of the stack or of memory.
+pub fn open_parquet(path: &Path) -> io::Result<File> {
+    let mut file = open_known(path)?;
+    parquet_schema::check(&mut file)?;
+    Ok(file)
 }
 
 /// A whole regular file of at most `limit` bytes.

@@ -1,12 +1,13 @@
 //! How every reader takes in files from elsewhere, which may be something else than their names say, or made to do harm.
 //!
-//! [`open`] opens regular files and nothing that could block, [`read`] reads a small one within a limit, [`Foreign`] is
-//! what is commonly found in place of a file, and [`contained`] turns a panic of a library over such a file into a value.
+//! [`open`] opens regular files and nothing that could block, [`open_parquet`] none with a schema that ends the process,
+//! [`read`] reads a small one within a limit, [`Foreign`] is what is commonly found in place of a file, and [`contained`] turns a panic of a library over such a file into a value.
 
 mod contain;
 mod files;
 mod foreign;
+mod parquet_schema;
 
 pub use contain::{Panic, contained};
-pub use files::{open, open_known, read};
+pub use files::{open, open_known, open_parquet, read};
 pub use foreign::Foreign;
