@@ -2,9 +2,9 @@
 
 use serde::Deserialize;
 
-use crate::shown::shown;
 use crate::sniff::refuse_impostor;
 use crate::{Error, Files, json};
+use intake::shown;
 
 /// What `config.json` says of the weights; every field is optional.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::shown::shown;
+use intake::shown;
 
 /// Why a checkpoint could not be opened or read. Every variant names the file; [`Error::hint`] names the way out.
 #[derive(Debug, thiserror::Error)]

@@ -7,9 +7,9 @@ use serde::Deserialize;
 
 use crate::checkpoint::ShardContents;
 use crate::json::UniqueMap;
-use crate::shown::shown;
 use crate::sniff::refuse_impostor;
 use crate::{Error, Files, Source, source};
+use intake::shown;
 
 /// A checked index: shard paths are inside the folder.
 pub(crate) struct Index {

@@ -9,9 +9,9 @@ use serde::de::{Error as _, IgnoredAny};
 
 use crate::checkpoint::{ShardContents, UnsupportedTensor};
 use crate::json::{REPEATED_KEY, UniqueMap};
-use crate::shown::shown;
 use crate::tensor::{MAX_AXES, Storage, TensorInfo, row_major};
 use crate::{Dtype, Error, Source, source};
+use intake::shown;
 
 const LENGTH_PREFIX: usize = 8;
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 
 use crate::error::PickleError;
-use crate::shown::shown;
+use intake::shown;
 
 /// Index of a node in [`Pickle::nodes`].
 pub(crate) type NodeId = u32;

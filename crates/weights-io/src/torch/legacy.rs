@@ -10,8 +10,8 @@ use crate::error::PickleError;
 use crate::pickle::machine::{Node, Pickle};
 use crate::pickle::state_dict::{self, Refusal};
 use crate::planned::Planned;
-use crate::shown::shown;
 use crate::{Error, Source, source};
+use intake::shown;
 
 /// Bytes of the length before each storage.
 const LENGTH: usize = 8;

@@ -9,9 +9,9 @@ use std::ops::Range;
 use crate::checkpoint::{ShardContents, UnsupportedTensor};
 use crate::pickle::machine::{self, Pickle};
 use crate::pickle::state_dict::{self, Entry, Refusal, SavedTensor};
-use crate::shown::shown;
 use crate::tensor::{MAX_AXES, Storage, TensorInfo, counts};
 use crate::{Error, Source};
+use intake::shown;
 
 /// What the tensors of a file may come to, in multiples of its length: each element counts, wherever tensors share a
 /// storage or one is expanded (stride 0), and so does every byte that is inflated on the way to them. Whatever walks

@@ -12,8 +12,8 @@ use super::{
 };
 use crate::checkpoint::ShardContents;
 use crate::error::PickleError;
-use crate::shown::shown;
 use crate::{Error, Source, source};
+use intake::shown;
 
 /// A deflated pickle of this length is read, however short its file.
 const SMALL_PICKLE: usize = 4 << 20;

@@ -10,8 +10,8 @@ use zip::read::ZipArchiveMetadata;
 use zip::result::ZipError;
 
 use crate::planned::Planned;
-use crate::shown::shown;
 use crate::{Error, Source};
+use intake::shown;
 
 /// Bytes that are read at once: most directories of a model, which stand at the end.
 const WINDOW: usize = 64 << 10;

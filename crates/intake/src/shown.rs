@@ -3,8 +3,12 @@
 /// Bytes after which a text is cut.
 const LONGEST: usize = 200;
 
+/// Names after which a list is cut.
+const MOST: usize = 20;
+
 /// A name or a message with text of a file in it, as it can be shown on a terminal.
-pub(crate) fn shown(text: &str) -> String {
+#[must_use]
+pub fn shown(text: &str) -> String {
     let mut shown = String::new();
     for character in text.chars() {
         if shown.len() >= LONGEST {
@@ -19,9 +23,19 @@ pub(crate) fn shown(text: &str) -> String {
     shown
 }
 
+/// Names of a file, as [`shown`], separated by commas.
+#[must_use]
+pub fn listed(names: &[String]) -> String {
+    let mut listed: Vec<String> = names.iter().take(MOST).map(|name| shown(name)).collect();
+    if names.len() > MOST {
+        listed.push(format!("… ({} in all)", names.len()));
+    }
+    listed.join(", ")
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{LONGEST, shown};
+    use super::*;
 
     #[test]
     fn text_of_a_file_is_escaped_and_cut() {
@@ -31,5 +45,12 @@ mod tests {
             let long = shown(&filler.repeat(100_000));
             assert!(long.ends_with('…') && long.len() < LONGEST + 20, "{long}");
         }
+    }
+
+    #[test]
+    fn lists_are_cut() {
+        let names: Vec<String> = (0..1000).map(|index| format!("\0{index}")).collect();
+        assert_eq!(listed(&names[..2]), r"\00, \01");
+        assert!(listed(&names).ends_with(r", \019, … (1000 in all)"), "{}", listed(&names));
     }
 }
