@@ -196,19 +196,3 @@ fn a_signal_ends_the_run_without_output() {
         assert_interruptible(command(model, model, &outdir), &outdir, signal, code);
     }
 }
-
-/// Two gigabytes of maps, and no room for a copy of anything.
-#[test]
-#[cfg(target_os = "linux")]
-fn memory_does_not_grow_with_the_model() {
-    let folder = tempfile::tempdir().unwrap();
-    let model = folder.path().join("model.safetensors");
-    sparse_model(&model, 16); // 1 GiB
-    // 2.25 GiB of address space: both maps, which count, and 256 MiB for code, threads' stacks and all else.
-    let limited = format!("ulimit -v {}; exec \"$@\"", (2 * 1024 + 256) * 1024);
-    let inner = command(model.to_str().unwrap(), model.to_str().unwrap(), &folder.path().join("results"));
-    let mut shell = Command::new("sh");
-    shell.args(["-c", &limited, "sh"]).arg(inner.get_program()).args(inner.get_args());
-    let output = shell.args(["--threads", "2"]).output().unwrap();
-    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-}
