@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use intake::Foreign;
+
 /// Why something could not be written or read. Every variant names the file or folder.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -55,7 +57,7 @@ pub enum Error {
         source: Box<arrow::error::ArrowError>,
     },
     /// A table lacks a column that is needed.
-    #[error("{} has no column {column}, but {}", path.display(), present.join(", "))]
+    #[error("{} has no column {column}, but {}", path.display(), intake::listed(present))]
     Column {
         /// The file.
         path: PathBuf,
@@ -91,6 +93,7 @@ impl Error {
             Self::Folder { .. } | Self::File { .. } | Self::Csv { .. } | Self::Parquet { .. } => {
                 "check the free space and the permissions there, or choose another folder for the output"
             }
+            Self::Read { source, .. } if let Some(foreign) = Foreign::behind(source) => foreign.hint(),
             Self::Read { .. } => {
                 "give the path of a table, such as per_layer.csv or activation_norms.parquet"
             }

@@ -1,7 +1,7 @@
 //! Reads a table back: one that this crate wrote, or one of the Python scripts that had some of the same columns.
 
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{self, Read, Seek as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use arrow::compute::{cast, concat_batches};
 use arrow::csv::reader::Format;
 use arrow::datatypes::{DataType, Field, Float64Type, Schema};
 use arrow::error::ArrowError;
+use intake::contained;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use crate::{Error, Provenance, Row};
@@ -26,14 +27,19 @@ impl Table {
     /// Reads a table whole. Its format is told by its content, not by its name.
     ///
     /// # Errors
-    /// [`Error::Read`] for a file that cannot be read, [`Error::NotATable`] for one that is neither CSV nor Parquet.
+    /// [`Error::Read`] for a file that cannot be read, or is something else than a file of data, [`Error::NotATable`] for
+    /// one that is neither CSV nor Parquet, or would take memory out of proportion to its size.
     pub fn read(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
-        let open = || File::open(path).map_err(|source| Error::Read { path: path.into(), source });
-        let mut magic = Vec::new();
         let refused = |source| Error::Read { path: path.into(), source };
-        open()?.take(4).read_to_end(&mut magic).map_err(refused)?;
-        let table = if magic == *b"PAR1" { read_parquet(open()?) } else { read_csv(&open) };
+        let mut file = intake::open_parquet(path).map_err(refused)?;
+        let mut magic = Vec::new();
+        file.by_ref().take(4).read_to_end(&mut magic).map_err(refused)?;
+        file.rewind().map_err(refused)?;
+        let is_parquet = magic == *b"PAR1";
+        // The crate parquet panics at some damaged files.
+        let table = contained(|| if is_parquet { read_parquet(file) } else { read_csv(&file) });
+        let table = table.unwrap_or_else(|_| Err(ArrowError::ParquetError(CONTRADICTION.into())));
         let (batch, provenance) =
             table.map_err(|source| Error::NotATable { path: path.into(), source: Box::new(source) })?;
         Ok(Self { path: path.into(), batch, provenance })
@@ -76,7 +82,7 @@ impl Table {
     /// A column as numbers; `None` if there is none of that name. Null is what is empty, no number, or not finite.
     #[must_use]
     pub fn numbers(&self, column: &str) -> Option<Vec<Option<f64>>> {
-        let values = cast(self.batch.column_by_name(column)?, &DataType::Float64).ok()?;
+        let values = self.cast(column, &DataType::Float64)?;
         let finite = |value: Option<f64>| value.filter(|value| value.is_finite());
         Some(values.as_primitive::<Float64Type>().iter().map(finite).collect())
     }
@@ -84,7 +90,7 @@ impl Table {
     /// A column as text; `None` if there is none of that name.
     #[must_use]
     pub fn texts(&self, column: &str) -> Option<Vec<Option<String>>> {
-        let values = cast(self.batch.column_by_name(column)?, &DataType::Utf8).ok()?;
+        let values = self.cast(column, &DataType::Utf8)?;
         Some(values.as_string::<i32>().iter().map(|value| value.map(str::to_owned)).collect())
     }
 
@@ -131,9 +137,16 @@ impl Table {
     #[must_use]
     pub fn is_numeric(&self, column: &str) -> bool {
         let Some(values) = self.batch.column_by_name(column) else { return false };
-        let as_numbers = |values: &ArrayRef| cast(values, &DataType::Float64);
         *values.data_type() != DataType::Boolean
-            && as_numbers(values).is_ok_and(|numbers| numbers.null_count() == values.null_count())
+            && self
+                .cast(column, &DataType::Float64)
+                .is_some_and(|numbers| numbers.null_count() == values.null_count())
+    }
+
+    /// A column as another type, into which values that do not fit become null.
+    fn cast(&self, column: &str, kind: &DataType) -> Option<ArrayRef> {
+        let values = self.batch.column_by_name(column)?;
+        contained(|| cast(values, kind)).ok()?.ok()
     }
 
     fn without(&self, column: &'static str) -> Error {
@@ -142,7 +155,19 @@ impl Table {
     }
 }
 
+const CONTRADICTION: &str = "its parts contradict each other";
+
+/// Bytes of memory that a table may always take; a larger one, so many times the bytes of its file.
+const MODEST: u64 = 256 << 20;
+const PROPORTION: u64 = 64;
+
+/// Bytes of a line of CSV, and of the first one, which has the names.
+const LONGEST_LINE: usize = 64 << 20;
+const LONGEST_HEADER: u64 = 1 << 20;
+
+/// A few bytes may stand for billions of equal rows.
 fn read_parquet(file: File) -> Result<(RecordBatch, Provenance), ArrowError> {
+    let most = file.metadata()?.len().saturating_mul(PROPORTION).max(MODEST);
     let reader = ParquetRecordBatchReaderBuilder::try_new(file)?;
     let mut provenance = Provenance::default();
     for entry in reader.metadata().file_metadata().key_value_metadata().into_iter().flatten() {
@@ -151,20 +176,49 @@ fn read_parquet(file: File) -> Result<(RecordBatch, Provenance), ArrowError> {
         }
     }
     let schema = Arc::clone(reader.schema());
-    let batches = reader.build()?.collect::<Result<Vec<_>, _>>()?;
+    let (mut batches, mut bytes) = (Vec::new(), 0);
+    for batch in reader.build()? {
+        let batch = batch?;
+        bytes += batch.get_array_memory_size() as u64;
+        if bytes > most {
+            return Err(ArrowError::MemoryError(format!("its rows take more than {most} bytes")));
+        }
+        batches.push(batch);
+    }
     Ok((concat_batches(&schema, &batches)?, provenance))
 }
 
 /// All columns as text: what they are is known only to who reads them.
-fn read_csv(open: &dyn Fn() -> Result<File, Error>) -> Result<(RecordBatch, Provenance), ArrowError> {
-    let open = || open().map_err(|error| ArrowError::ExternalError(Box::new(error)));
-    let (header, _) = Format::default().with_header(true).infer_schema(open()?, Some(0))?;
+fn read_csv(mut file: &File) -> Result<(RecordBatch, Provenance), ArrowError> {
+    let (header, _) = Format::default().with_header(true).infer_schema(file.take(LONGEST_HEADER), Some(0))?;
     if header.fields().is_empty() {
-        return Err(ArrowError::CsvError("it is empty".into()));
+        return Err(ArrowError::CsvError("it has no header line".into()));
     }
     let as_text = |field: &Arc<Field>| Field::new(field.name(), DataType::Utf8, true);
     let schema = Arc::new(Schema::new(header.fields().iter().map(as_text).collect::<Vec<_>>()));
-    let reader = arrow::csv::ReaderBuilder::new(Arc::clone(&schema)).with_header(true).build(open()?)?;
+    file.rewind()?;
+    let lines = Lines { file, since_end: 0 };
+    let reader = arrow::csv::ReaderBuilder::new(Arc::clone(&schema)).with_header(true).build(lines)?;
     let batches = reader.collect::<Result<Vec<_>, _>>()?;
     Ok((concat_batches(&schema, &batches)?, Provenance::default()))
+}
+
+/// A file that is an error as soon as a line is too long to be one.
+struct Lines<'a> {
+    file: &'a File,
+    since_end: usize,
+}
+
+impl Read for Lines<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read(buffer)?;
+        self.since_end = match buffer[..count].iter().rposition(|byte| *byte == b'\n') {
+            Some(end) => count - end,
+            None => self.since_end + count,
+        };
+        if self.since_end > LONGEST_LINE {
+            return Err(io::Error::other("it has a line of more than 64 MiB"));
+        }
+        Ok(count)
+    }
 }

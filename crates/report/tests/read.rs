@@ -1,6 +1,14 @@
 //! Tables read back: what was written, what the Python scripts wrote, and what is no table.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a panic is how a test fails
 
+use std::error::Error as _;
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use parquet::arrow::ArrowWriter;
+use parquet::file::properties::WriterProperties;
 use report::{Error, Format, LayerRow, Provenance, Row, Table, Tables};
 
 fn rows() -> Vec<LayerRow> {
@@ -69,7 +77,7 @@ fn tables_of_the_scripts_have_words_among_numbers() {
 fn what_is_no_table_is_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     for (name, bytes) in [
-        ("empty.csv", &b""[..]),
+        ("blank.csv", &b"\n\n"[..]),
         ("cut.parquet", b"PAR1 and no more"),
         ("torn.csv", b"a,b\n1,2\n3\n"),
         ("binary.csv", b"\xff\xfe\x00\x01"),
@@ -82,4 +90,76 @@ fn what_is_no_table_is_refused_by_name() {
     }
     let error = Table::read(folder.path().join("none")).unwrap_err();
     assert!(matches!(error, Error::Read { .. }), "{error:?}");
+}
+
+/// Why a file cannot be read, and what to do about it.
+fn refusal(file: &Path) -> (String, &'static str) {
+    let error = Table::read(file).unwrap_err();
+    (error.source().map(ToString::to_string).unwrap_or_default(), error.hint())
+}
+
+#[test]
+fn what_stands_in_place_of_a_table_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    for (bytes, cause, hint) in [
+        (&b"version https://git-lfs.github.com/spec/v1\noid"[..], "Git-LFS pointer", "git lfs pull"),
+        (b"<!DOCTYPE html><html>", "HTML page", "again"),
+        (&[0; 5000], "filled with zeros", "again"),
+        (b"", "empty", "again"),
+    ] {
+        for name in ["per_layer.csv", "per_layer.parquet"] {
+            let file = folder.path().join(name);
+            std::fs::write(&file, bytes).unwrap();
+            let (found, advice) = refusal(&file);
+            assert!(found.contains(cause) && advice.contains(hint), "{found}: {advice}");
+        }
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_no_file_does_not_block() {
+    let folder = tempfile::tempdir().unwrap();
+    let (pipe, link) = (folder.path().join("pipe.csv"), folder.path().join("link.csv"));
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    std::os::unix::fs::symlink(&link, &link).unwrap();
+    for file in [&pipe, folder.path(), Path::new("/dev/zero")] {
+        assert_eq!(refusal(file).0, "it is not a regular file");
+    }
+    assert!(!refusal(&link).0.is_empty());
+}
+
+#[test]
+fn a_file_without_end_is_not_read_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("per_layer.csv");
+    for begin in ["layer,group\n0,\"", "layer", "layer,group\n0,x"] {
+        std::fs::write(&file, begin).unwrap();
+        File::options().write(true).open(&file).unwrap().set_len(200 << 30).unwrap(); // a hole, which reads as NUL
+        let (cause, _) = refusal(&file);
+        assert!(cause.contains("a line of more than 64 MiB"), "{begin}: {cause}");
+    }
+}
+
+/// Writes Parquet files of one kind of column, in whatever way.
+fn parquet(file: &Path, batch: &RecordBatch, batches: usize, properties: WriterProperties) {
+    let file = File::create(file).unwrap();
+    let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties)).unwrap();
+    (0..batches).for_each(|_| writer.write(batch).unwrap());
+    writer.close().unwrap();
+}
+
+#[test]
+fn rows_out_of_proportion_to_the_file_are_not_believed() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("per_layer.parquet");
+    let name: ArrayRef = Arc::new(StringArray::from(vec!["x".repeat(1000); 1024]));
+    let batch = RecordBatch::try_from_iter([("group", name)]).unwrap();
+    let properties = || WriterProperties::builder().set_dictionary_enabled(true).build();
+    parquet(&file, &batch, 300, properties());
+    assert!(file.metadata().unwrap().len() < 100_000, "one name and how often it stands there");
+    let (cause, _) = refusal(&file);
+    assert!(cause.contains("its rows take more than"), "{cause}");
+    parquet(&file, &batch, 100, properties());
+    assert_eq!(Table::read(&file).unwrap().rows(), 102_400);
 }
