@@ -13,7 +13,7 @@ use crate::{Error, Side, memory};
 /// Bytes that one thread reads of a large matrix at once.
 const PIECE: usize = 4 << 20;
 /// Bytes of a pair that is held in memory, at most.
-const MOST_HELD: u64 = 1 << 30;
+const MOST_HELD: u64 = 256 << 20;
 
 /// Reads pairs of two checkpoints.
 pub(crate) struct PairBytes<'a> {
