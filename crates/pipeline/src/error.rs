@@ -5,6 +5,7 @@ use std::error::Error as _;
 use std::path::PathBuf;
 
 use hub::ModelReference;
+use intake::Foreign;
 
 use crate::{RowCounts, Side};
 
@@ -223,7 +224,7 @@ pub enum Error {
         message: String,
     },
     /// A file with samples lacks the column that they should be in.
-    #[error("{} has no column `{}`, but {}", path.display(), column.escape_debug(), present.join(", "))]
+    #[error("{} has no column `{}`, but {}", path.display(), column.escape_debug(), intake::listed(present))]
     DatasetColumn {
         /// The file.
         path: PathBuf,
@@ -324,6 +325,11 @@ impl Error {
                 "give hub-dataset:config:split:column, or a .parquet, .jsonl or .csv file and :column, or a .txt file"
             }
             Self::NoDataset => "give --forget or --retain something else than none",
+            Self::DatasetFile { source, .. } | Self::Config { source, .. }
+                if let Some(foreign) = Foreign::behind(source) =>
+            {
+                foreign.hint()
+            }
             Self::DatasetFile { .. } => "check the path",
             Self::DatasetParquet { .. } => {
                 "fetch or make the file again; its compression may be snappy, gzip, lz4 or zstd"

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
+use weights_io::unique_object;
 
 use super::lines;
 use super::rows::OnRow;
@@ -17,7 +18,7 @@ pub(crate) fn read(path: &Path, column: &str, on_row: &mut OnRow<'_>) -> Result<
         if text.trim().is_empty() {
             return Ok(ControlFlow::Continue(()));
         }
-        let object: Map<String, Value> = serde_json::from_str(text).map_err(|error| {
+        let object = unique_object(text.as_bytes()).map_err(|error| {
             // For serde_json it is always line 1.
             let reason = error.to_string().replace(" at line 1 column ", ", in column ");
             let message = format!("no JSON object: {reason}");

@@ -16,13 +16,9 @@ pub(crate) const TOO_LONG: &str = "longer than 64 MiB";
 /// Sees each line and its number from 1.
 pub(crate) type OnLine<'a> = dyn FnMut(usize, &str) -> Result<ControlFlow<()>, Error> + 'a;
 
-/// Opens a file, and nothing that could block as a pipe does.
+/// Opens a file, and nothing that could block as a pipe does, or is plainly no data.
 pub(crate) fn open(path: &Path) -> Result<File, Error> {
-    let refused = |source| Error::DatasetFile { path: path.into(), source };
-    if !std::fs::metadata(path).map_err(refused)?.is_file() {
-        return Err(refused(std::io::Error::other("not a regular file")));
-    }
-    File::open(path).map_err(refused)
+    intake::open_known(path).map_err(|source| Error::DatasetFile { path: path.into(), source })
 }
 
 /// Hands over each line, ended by `\n` and without its end, until one breaks off. A byte order mark is skipped.

@@ -173,17 +173,61 @@ fn files_that_cannot_be_read_are_named_with_the_reason() {
     let message = refused("d.jsonl", b"[{\"text\": 1}]", ":text");
     assert_eq!(
         message,
-        "d.jsonl, line 1: no JSON object: invalid type: sequence, expected a map, in column 0"
+        "d.jsonl, line 1: no JSON object: invalid type: sequence, expected an object, in column 0"
     );
     let message = refused("e.jsonl", b"{\"text\": \"x\"}\n\n{\"text\": \"x}\n", ":text");
     assert_eq!(message, "e.jsonl, line 3: no JSON object: EOF while parsing a string, in column 12");
     assert!(refused("f.parquet", b"PAR1PAR1", ":text").starts_with("f.parquet cannot be read as Parquet: "));
-    assert!(refused("g.parquet", b"<html>", ":text").starts_with("g.parquet cannot be read as Parquet: "));
-    assert_eq!(refused("h.csv", b"", ":text"), "h.csv has no column `text`, but ");
+    let message = refused("h.jsonl", b"{\"text\": \"x\"}\n{\"text\": \"x\", \"text\": \"y\"}\n", ":text");
+    assert_eq!(message, "h.jsonl, line 2: no JSON object: repeated key `text`, in column 26");
+    let deep = format!("{{\"text\": {}", "[".repeat(1_000_000));
+    assert!(
+        refused("i.jsonl", deep.as_bytes(), ":text")
+            .starts_with("i.jsonl, line 1: no JSON object: recursion")
+    );
+    let columns = ["x\u{1b}[2J"; 1000].join(",");
+    let message = refused("j.csv", columns.as_bytes(), ":text");
+    assert!(message.contains(r"x\u{1b}[2J, x") && message.len() < 400, "{message}");
     let brotli = super::tests::refused(&format("brotli.parquet:text"));
     assert!(brotli.contains("brotli"), "{brotli}");
     let missing = super::tests::refused("missing.csv:text");
     assert_eq!(missing, "cannot read missing.csv: No such file or directory (os error 2)");
+}
+
+#[test]
+fn what_stands_in_place_of_a_file_is_named_with_the_way_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n";
+    for (content, cause, hint) in [
+        (&pointer[..], "it is a Git-LFS pointer, not the file itself", "git lfs pull"),
+        (b"<!DOCTYPE html>\n<title>404</title>", "it is an HTML page", "again"),
+        (&[0; 5000], "it is filled with zeros", "again"),
+        (b"", "it is empty", "again"),
+    ] {
+        for name in ["a.txt", "a.csv:text", "a.jsonl:text", "a.parquet:text"] {
+            let spec = folder.path().join(name).to_str().unwrap().to_owned();
+            let path = spec.strip_suffix(":text").unwrap_or(&spec);
+            std::fs::write(path, content).unwrap();
+            let error = create(&options(&spec, &folder.path().join("data"))).unwrap_err();
+            assert_eq!(error.with_causes(), format!("cannot read {path}: {cause}"));
+            assert!(error.hint().contains(hint), "{}", error.hint());
+        }
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_no_file_does_not_block() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["a.txt", "a.csv", "a.jsonl", "a.parquet"] {
+        let path = folder.path().join(name);
+        let spec = format!("{}{}", path.display(), if name == "a.txt" { "" } else { ":text" });
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        assert!(refused(&spec).ends_with("it is not a regular file"));
+        std::fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink(&path, &path).unwrap();
+        assert!(refused(&spec).starts_with("cannot read"), "a link to itself");
+    }
 }
 
 #[test]
@@ -214,7 +258,7 @@ fn no_damage_to_a_parquet_file_is_a_panic() {
         let _ = create(&options(&spec, &folder.path().join("data")));
         std::fs::write(&path, &whole[..at]).unwrap();
         let cut = create(&options(&spec, &folder.path().join("data")));
-        assert!(matches!(cut, Err(Error::DatasetParquet { .. })), "{at}");
+        assert!(matches!(cut, Err(Error::DatasetParquet { .. } | Error::DatasetFile { .. })), "{at}");
     }
 }
 

@@ -1,7 +1,9 @@
 //! The file that a run's settings can stand in.
 
+use std::io;
 use std::path::Path;
 
+use intake::Foreign;
 use report::write_file;
 
 use crate::{Error, RunSettings};
@@ -16,13 +18,23 @@ impl RunSettings {
     /// # Errors
     /// [`Error::Config`] if it cannot be read, [`Error::ConfigMalformed`] with the line and what is wrong there.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        let text =
-            std::fs::read_to_string(path).map_err(|source| Error::Config { path: path.into(), source })?;
+        let text = read(path).map_err(|source| Error::Config { path: path.into(), source })?;
         toml::from_str(&text).map_err(|error| {
             let before = error.span().and_then(|span| text.get(..span.start));
             let line = before.map_or(1, |before| before.matches('\n').count() + 1);
             Error::ConfigMalformed { path: path.into(), line, message: error.message().to_owned() }
         })
+    }
+}
+
+/// Bytes of a file of settings; the template has a few thousand.
+const LIMIT: u64 = 1 << 20;
+
+fn read(path: &Path) -> io::Result<String> {
+    let bytes = intake::read(path, LIMIT)?;
+    match Foreign::of(&bytes) {
+        Some(foreign) if foreign != Foreign::Empty => Err(foreign.into()),
+        _ => String::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error)),
     }
 }
 
@@ -40,6 +52,55 @@ pub fn write_config_template(path: &Path, overwrite: bool) -> Result<(), Error> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn refused(content: &[u8]) -> Error {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), content).unwrap();
+        RunSettings::read(file.path()).unwrap_err()
+    }
+
+    #[test]
+    fn what_is_no_file_of_settings_is_refused_with_the_way_out() {
+        let lfs = refused(b"version https://git-lfs.github.com/spec/v1\n");
+        assert!(lfs.with_causes().ends_with("it is a Git-LFS pointer, not the file itself"));
+        assert!(lfs.hint().contains("git lfs pull"));
+        let large = refused(&vec![b'#'; 2 << 20]).with_causes();
+        assert!(
+            large.ends_with("it has more than the 1048576 bytes that are read of such a file"),
+            "{large}"
+        );
+        for bytes in [&b"# \xff"[..], &[0; 9], b"<html>"] {
+            assert!(matches!(refused(bytes), Error::Config { .. }));
+        }
+        for text in [
+            "max_samples = -1",
+            "max_samples = 1.5",
+            "max_samples = 18446744073709551616",
+            "tolerance = '1'",
+            "base = 'a'\nbase = 'b'",
+            "no_such_setting = 1",
+            &format!("title = {}", "[".repeat(200_000)),
+            &format!("{} = 1", "a.".repeat(200_000)),
+        ] {
+            let error = refused(text.as_bytes());
+            assert!(matches!(error, Error::ConfigMalformed { .. }), "{error}");
+            assert!(error.to_string().len() < 2000, "{error}");
+        }
+        let nothing = tempfile::NamedTempFile::new().unwrap();
+        assert_eq!(RunSettings::read(nothing.path()).unwrap(), RunSettings::default());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_pipe_in_place_of_settings_does_not_block() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("run.toml");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        for path in [&*pipe, Path::new("/dev/zero")] {
+            let error = RunSettings::read(path).unwrap_err();
+            assert!(error.with_causes().ends_with("it is not a regular file"), "{error}");
+        }
+    }
 
     #[test]
     fn the_template_says_the_defaults() {
