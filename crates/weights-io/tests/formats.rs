@@ -40,6 +40,34 @@ fn tied_tensors_are_recognised_by_their_storage() {
 }
 
 #[test]
+fn what_was_asked_for_ahead_and_given_back_reads_the_same_again() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/formats/safetensors_sharded");
+    for access in [Access::Map, Access::Read] {
+        let checkpoint = Checkpoint::open_with(&folder, access).unwrap();
+        let all = || {
+            let views = checkpoint.tensors().iter().map(|tensor| {
+                checkpoint.will_need(tensor);
+                let bytes = checkpoint.view(tensor).unwrap().bytes.into_owned();
+                checkpoint.give_back(tensor);
+                bytes
+            });
+            views.collect::<Vec<_>>()
+        };
+        let first = all();
+        assert!(first.iter().any(|bytes| !bytes.is_empty()));
+        assert_eq!(all(), first, "{access:?}");
+        for file in checkpoint.shards() {
+            // Advice beyond the end, or about nothing, is heard without harm.
+            for range in [file.len()..file.len(), 0..file.len() + 4096, file.len() + 1..usize::MAX] {
+                file.will_need(range.clone());
+                file.give_back(range);
+            }
+        }
+        assert_eq!(all(), first, "{access:?}");
+    }
+}
+
+#[test]
 fn a_file_that_changes_between_reads_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/formats/safetensors_single");
