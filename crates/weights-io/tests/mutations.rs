@@ -48,7 +48,7 @@ fn opens(folder: &Folder, far_away: bool) -> bool {
     let file = if known { None } else { folder.keys().next().map(String::as_str) };
     let opened = files.open(file);
     let is_open = opened.is_ok();
-    invariants::hold(opened);
+    invariants::hold_and_pair(opened);
     is_open
 }
 
