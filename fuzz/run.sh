@@ -5,9 +5,9 @@ cd "$(dirname "$0")" || exit 2
 nice -n 19 cargo +nightly fuzz build >/tmp/fuzz-build.log 2>&1 || { tail -20 /tmp/fuzz-build.log; exit 1; }
 for target in ${*:-index config torch_zip safetensors torch_legacy pickle checkpoint_folder}; do
     case $target in
-        pickle | torch_legacy) dict=pickle.dict max=4096 ;;
-        torch_zip | checkpoint_folder) dict=zip.dict max=8192 ;;
-        *) dict=json.dict max=4096 ;;
+        pickle | torch_legacy) dict=pickle.dict max=2048 ;;
+        torch_zip | checkpoint_folder) dict=zip.dict max=4096 ;;
+        *) dict=json.dict max=2048 ;;
     esac
     mkdir -p "corpus/$target" "artifacts/$target"
     nice -n 19 "target/x86_64-unknown-linux-gnu/release/$target" "corpus/$target" "seeds/$target" \

@@ -15,6 +15,6 @@ fuzz_target!(|config: &[u8]| {
         if let Ok(checkpoint) = &opened {
             assert_eq!(checkpoint.tensors().len(), 2, "a configuration adds and takes no tensor");
         }
-        invariants::hold(opened);
+        invariants::hold_and_pair(opened);
     });
 });

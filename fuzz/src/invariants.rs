@@ -19,6 +19,14 @@ pub fn hold(opened: Result<Checkpoint, Error>) {
     }
 }
 
+/// As [`hold`], and names pair.
+pub fn hold_and_pair(opened: Result<Checkpoint, Error>) {
+    if let Ok(checkpoint) = &opened {
+        pair_with_itself(checkpoint);
+    }
+    hold(opened);
+}
+
 /// An error has a hint, and its message is bounded and can be shown on a terminal.
 pub fn explains(error: &Error) {
     assert!(!error.hint().is_empty(), "no hint: {error}");
@@ -30,7 +38,7 @@ pub fn explains(error: &Error) {
     }
 }
 
-/// Every tensor lies in its file, has as many elements as its shape says, and can be read; names pair with themselves.
+/// Every tensor lies in its file, has as many elements as its shape says, and can be read.
 fn usable(checkpoint: &Checkpoint) {
     assert!(!checkpoint.tensors().is_empty() || !checkpoint.unsupported().is_empty());
     for entry in checkpoint.unsupported() {
@@ -70,6 +78,10 @@ fn usable(checkpoint: &Checkpoint) {
         }
         checkpoint.give_back(tensor);
     }
+}
+
+/// Every name of a checkpoint is paired with itself, in one shape, and is comparable or says why not.
+fn pair_with_itself(checkpoint: &Checkpoint) {
     for pairing in pairs(checkpoint, checkpoint, Selection::AllMatrices) {
         assert!(pairing.a.shape() == pairing.b.shape());
         assert_eq!(pairing.reason.is_empty(), pairing.status == Status::Comparable);
