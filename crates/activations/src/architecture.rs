@@ -1,5 +1,8 @@
 //! One model's architecture: its family's table with the numbers of its configuration filled in.
 
+use std::collections::HashSet;
+
+use intake::shown;
 use serde_json::Value;
 
 use crate::Error;
@@ -54,8 +57,9 @@ pub(crate) struct ExpertCounts {
 }
 
 impl Architecture {
-    /// Fills in the numbers. `most_layers` bounds what is believed of the number of blocks.
-    pub(crate) fn new(config: &Config, most_layers: usize) -> Result<Self, Error> {
+    /// Fills in the numbers. What the weights have bounds what is believed before it is held against each of them:
+    /// `most_layers`, the number of tensors, and `widest`, their longest axis.
+    pub(crate) fn new(config: &Config, most_layers: usize, widest: usize) -> Result<Self, Error> {
         let family = config.table().resolve(|conditions| config.holds(conditions));
         let family =
             family.map_err(|source| Error::Table { model_type: config.model_type().to_owned(), source })?;
@@ -75,6 +79,10 @@ impl Architecture {
             None if hidden.is_multiple_of(heads) => hidden / heads,
             None => return Err(config.error("num_attention_heads", "does not divide the hidden size")),
         };
+        if head_dim > widest {
+            let problem = format!("is {head_dim}, and no tensor of the weights is that wide");
+            return Err(config.error("head_dim", problem));
+        }
         let count = config.required("num_hidden_layers")?;
         if count > most_layers {
             let problem = format!("is {count}, and the weights have only {most_layers} tensors");
@@ -86,8 +94,9 @@ impl Architecture {
         };
         let word = config.word("activation")?;
         let meaning = family.mlp.activation_means.get(&word).unwrap_or(&word);
-        let activation = Activation::named(meaning)
-            .ok_or_else(|| config.error("activation", format!("is `{word}`, which is not known")))?;
+        let activation = Activation::named(meaning).ok_or_else(|| {
+            config.error("activation", format!("is `{}`, which is not known", shown(&word)))
+        })?;
         let rotates = family.attention.positions == PositionKind::Rotary;
         let rope = rotates.then(|| Rope::global(config, &family.rotary, head_dim)).transpose()?;
         let local_rope = (rotates && family.rotary.local)
@@ -235,7 +244,10 @@ fn windows(config: &Config, family: &Family, rotates: &[bool]) -> Result<Vec<Opt
                 .map(|kind| match kind.as_str() {
                     Some("sliding_attention") => Ok(true),
                     Some("full_attention") => Ok(false),
-                    _ => Err(config.error("layer_types", format!("has {kind}, which is not known"))),
+                    _ => Err(config.error(
+                        "layer_types",
+                        format!("has {}, which is not known", shown(&kind.to_string())),
+                    )),
                 })
                 .collect::<Result<_, _>>()?
         }
@@ -268,6 +280,9 @@ fn local_attention(config: &Config, count: usize) -> Result<Vec<bool>, Error> {
     for item in &types {
         let kinds = item.get(0).and_then(Value::as_array).ok_or_else(malformed)?;
         let repeats = item.get(1).and_then(Value::as_u64).ok_or_else(malformed)?;
+        if kinds.is_empty() {
+            return Err(malformed());
+        }
         for _ in 0..repeats.min(count as u64) {
             for kind in kinds {
                 local.push(match kind.as_str() {
@@ -292,10 +307,6 @@ fn mixtures(config: &Config, family: &Family, count: usize) -> Result<Vec<bool>,
     }
     let step = config.required("decoder_sparse_step")?;
     let plain = config.list("mlp_only_layers")?.unwrap_or_default();
-    Ok((0..count)
-        .map(|index| {
-            let listed = plain.iter().any(|layer| layer.as_u64() == Some(index as u64));
-            !listed && (index + 1).is_multiple_of(step)
-        })
-        .collect())
+    let plain: HashSet<u64> = plain.iter().filter_map(Value::as_u64).collect();
+    Ok((0..count).map(|index| !plain.contains(&(index as u64)) && (index + 1).is_multiple_of(step)).collect())
 }

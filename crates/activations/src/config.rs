@@ -3,9 +3,10 @@
 use std::io;
 use std::path::PathBuf;
 
+use intake::Foreign;
 use serde_json::{Map, Value};
 use toml::Table;
-use weights_io::Checkpoint;
+use weights_io::{Checkpoint, unique_object};
 
 use crate::Error;
 use crate::family::{FamilyTable, known_families};
@@ -31,15 +32,19 @@ impl Config {
         let unreadable = |source| Err(Error::ConfigUnreadable { path: path.clone(), source });
         let bytes = match checkpoint.file(NAME) {
             Ok(Some(bytes)) if bytes.len() <= LIMIT => bytes,
-            Ok(Some(_)) | Err(NotARegularFile { .. } | TooLarge { .. }) => {
-                return unreadable(io::Error::other("not a regular file of at most 16 MiB"));
+            Ok(Some(_)) | Err(TooLarge { .. }) => {
+                return unreadable(io::Error::other("it has more than 16 MiB"));
             }
             Ok(None) => return unreadable(io::Error::new(io::ErrorKind::NotFound, "it does not exist")),
+            Err(NotARegularFile { .. }) => return unreadable(io::Error::other("it is not a regular file")),
             Err(Io { source, .. }) => return unreadable(source),
             Err(source) => return Err(source.into()),
         };
-        let values: Map<String, Value> = serde_json::from_slice(&bytes)
-            .map_err(|source| Error::ConfigMalformed { path: path.clone(), source })?;
+        if let Some(foreign) = Foreign::of(&bytes) {
+            return unreadable(foreign.into());
+        }
+        let values =
+            unique_object(&bytes).map_err(|source| Error::ConfigMalformed { path: path.clone(), source })?;
         let model_type = values.get("model_type").and_then(Value::as_str).unwrap_or_default().to_owned();
         let unknown = || Error::UnknownFamily {
             path: path.clone(),

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use intake::{Foreign, shown};
+
 /// Why hidden states could not be computed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -40,7 +42,7 @@ pub enum Error {
         problem: String,
     },
     /// The model is of a family that this crate has no table of.
-    #[error("{}: model_type `{}` is not known; known are {known}", path.display(), model_type.escape_debug())]
+    #[error("{}: model_type `{}` is not known; known are {known}", path.display(), shown(model_type))]
     UnknownFamily {
         /// The configuration.
         path: PathBuf,
@@ -66,7 +68,7 @@ pub enum Error {
         source: toml::de::Error,
     },
     /// A tensor that the configuration asks for is not among the weights.
-    #[error("{}: tensor `{}` {reason}", path.display(), name.escape_debug())]
+    #[error("{}: tensor `{}` {reason}", path.display(), shown(name))]
     MissingTensor {
         /// The weight or index file.
         path: PathBuf,
@@ -76,7 +78,7 @@ pub enum Error {
         reason: String,
     },
     /// A tensor has another shape than the configuration says.
-    #[error("{}: tensor `{}` has shape {found}, the configuration says {expected}", path.display(), name.escape_debug())]
+    #[error("{}: tensor `{}` has shape {found}, the configuration says {expected}", path.display(), shown(name))]
     TensorShape {
         /// The weight or index file.
         path: PathBuf,
@@ -88,7 +90,7 @@ pub enum Error {
         expected: String,
     },
     /// A tensor cannot be loaded.
-    #[error("{}: tensor `{}` cannot be loaded", path.display(), name.escape_debug())]
+    #[error("{}: tensor `{}` cannot be loaded", path.display(), shown(name))]
     Load {
         /// The weight or index file.
         path: PathBuf,
@@ -187,13 +189,7 @@ pub enum Error {
         /// The path as given.
         path: PathBuf,
     },
-    /// The path is a folder, FIFO, socket or device where a file is needed.
-    #[error("{} is not a regular file", path.display())]
-    NotARegularFile {
-        /// The path.
-        path: PathBuf,
-    },
-    /// The operating system refused.
+    /// The operating system refused, or it is plainly something else.
     #[error("cannot read {}", path.display())]
     Io {
         /// The file.
@@ -252,7 +248,7 @@ pub enum Error {
         source: tokenizers::Error,
     },
     /// The tokenizers crate panicked, which was contained.
-    #[error("{}: the tokenizer broke down: {}", path.display(), message.escape_debug())]
+    #[error("{}: the tokenizer broke down: {}", path.display(), shown(message))]
     TokenizerPanic {
         /// The `tokenizer.json`.
         path: PathBuf,
@@ -282,6 +278,11 @@ impl Error {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Weights { source } => source.hint(),
+            Self::ConfigUnreadable { source, .. } | Self::Io { source, .. }
+                if let Some(foreign) = Foreign::behind(source) =>
+            {
+                foreign.hint()
+            }
             Self::ConfigUnreadable { .. } => "put the model's config.json beside its weights",
             Self::TooLong { .. } => "give a --max-length that the model has positions for",
             Self::Depths { .. } => "measure them one by one, as collect-activation-norms does with --models",
@@ -295,8 +296,7 @@ impl Error {
             Self::TextNotFound { .. } => {
                 "check the path; `create-datasets` makes data/forget.txt and data/retain.txt"
             }
-            Self::NotARegularFile { .. } => "give a file, not a folder, pipe or device",
-            Self::Io { .. } => "check that the file is readable",
+            Self::Io { .. } => "check that it is a file, and readable",
             Self::NotUtf8 { .. } => "save the text as UTF-8, one sample a line",
             Self::LineTooLong { .. } | Self::NoSamples { .. } => "give a text file with one sample a line",
             Self::NoTokenizer { .. } => {

@@ -64,6 +64,7 @@ mod same_bytes;
 mod stream;
 mod text;
 mod tokenizer;
+mod tokenizer_limits;
 mod weights;
 
 pub use device::{DeviceChoice, DtypeChoice};

@@ -32,7 +32,9 @@ impl<'a> Model<'a> {
     /// missing or of another shape than it says.
     pub fn open(checkpoint: &'a Checkpoint) -> Result<Self, Error> {
         let config = Config::of(checkpoint)?;
-        let architecture = Architecture::new(&config, checkpoint.tensors().len())?;
+        let widest = checkpoint.tensors().iter().flat_map(|tensor| &tensor.shape).max();
+        let widest = widest.copied().unwrap_or(0);
+        let architecture = Architecture::new(&config, checkpoint.tensors().len(), widest)?;
         let names = &architecture.family.names;
         let found = |prefix: &&String| {
             let name = format!("{prefix}{}.weight", names.embedding);

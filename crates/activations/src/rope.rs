@@ -5,6 +5,7 @@
 
 use std::f64::consts::PI;
 
+use intake::shown;
 use serde_json::{Map, Value};
 
 use crate::Error;
@@ -192,6 +193,7 @@ impl<'a> Reader<'a> {
             "yarn" => (rope.scaling, rope.magnitude) = self.yarn(&rope)?,
             "longrope" => (rope.scaling, rope.magnitude) = self.longrope(&rope)?,
             other => {
+                let other = shown(other);
                 let problem =
                     format!("`{other}` is not one of default, linear, dynamic, llama3, yarn, longrope");
                 return Err(self.wrong("rope_type", &problem));

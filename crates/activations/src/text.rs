@@ -1,8 +1,9 @@
 //! Samples of a text file: one a line, as the Python scripts read them.
 
-use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
+
+use intake::Foreign;
 
 use crate::Error;
 
@@ -15,17 +16,15 @@ pub const MAX_LINE: usize = 4 << 20;
 /// is skipped. The file is read no further than the last sample.
 ///
 /// # Errors
-/// [`Error::TextNotFound`], [`Error::NotARegularFile`] (without opening it, so a FIFO cannot block), [`Error::Io`];
-/// [`Error::NotUtf8`] and [`Error::LineTooLong`] up to the last sample; [`Error::NoSamples`].
+/// [`Error::TextNotFound`]; [`Error::Io`], also for what is plainly no text file, and for a pipe or device, which is not
+/// opened; [`Error::NotUtf8`] and [`Error::LineTooLong`] up to the last sample; [`Error::NoSamples`].
 pub fn read_samples(path: &Path, max_samples: usize) -> Result<Vec<String>, Error> {
     let io = |source: std::io::Error| match source.kind() {
         std::io::ErrorKind::NotFound => Error::TextNotFound { path: path.into() },
+        _ if Foreign::behind(&source) == Some(Foreign::Empty) => Error::NoSamples { path: path.into() },
         _ => Error::Io { path: path.into(), source },
     };
-    if !std::fs::metadata(path).map_err(io)?.is_file() {
-        return Err(Error::NotARegularFile { path: path.into() });
-    }
-    let mut reader = BufReader::new(File::open(path).map_err(io)?);
+    let mut reader = BufReader::new(intake::open_known(path).map_err(io)?);
     let (mut samples, mut line) = (Vec::new(), Vec::new());
     let mut number = 0;
     while samples.len() < max_samples && read_line(&mut reader, &mut line).map_err(io)? {

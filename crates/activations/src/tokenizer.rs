@@ -1,14 +1,15 @@
 //! The tokenizer that a model brings along.
 
-use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::io;
 use std::path::{Path, PathBuf};
 
+use intake::Foreign;
 use rayon::prelude::*;
 use tokenizers::{PostProcessor, TruncationParams};
 use weights_io::{Access, Checkpoint, Files as _, LocalFiles};
 
 use crate::Error;
+use crate::tokenizer_limits::Limits;
 
 const NAME: &str = "tokenizer.json";
 
@@ -19,15 +20,16 @@ const NAME: &str = "tokenizer.json";
 #[derive(Debug)]
 pub struct Tokenizer {
     path: PathBuf,
-    tokenizer: tokenizers::Tokenizer,
+    inner: tokenizers::Tokenizer,
+    limits: Limits,
 }
 
 impl Tokenizer {
     /// Reads the `tokenizer.json` beside a model's weights.
     ///
     /// # Errors
-    /// [`Error::NoTokenizer`] if there is none, [`Error::NotARegularFile`], [`Error::Io`]; [`Error::Tokenizer`] and
-    /// [`Error::TokenizerPanic`] if it is malformed.
+    /// [`Error::NoTokenizer`] if there is none, [`Error::Io`] if it is no file or plainly another one;
+    /// [`Error::Tokenizer`] and [`Error::TokenizerPanic`] if it is malformed, or asks for work without bound.
     pub fn of(checkpoint: &Checkpoint) -> Result<Self, Error> {
         Self::read(checkpoint.path_of(NAME), checkpoint.file(NAME))
     }
@@ -43,16 +45,27 @@ impl Tokenizer {
     }
 
     fn read(path: PathBuf, file: Result<Option<Vec<u8>>, weights_io::Error>) -> Result<Self, Error> {
+        let unreadable = |source| Error::Io { path: path.clone(), source };
         let bytes = file.map_err(|error| match error {
-            weights_io::Error::NotARegularFile { path } => Error::NotARegularFile { path },
-            weights_io::Error::Io { path, source } => Error::Io { path, source },
+            weights_io::Error::NotARegularFile { .. } => {
+                unreadable(io::Error::other("it is not a regular file"))
+            }
+            weights_io::Error::TooLarge { len, limit, .. } => {
+                unreadable(io::Error::other(format!("it has {len} bytes, more than {limit}")))
+            }
+            weights_io::Error::Io { source, .. } => unreadable(source),
             source => source.into(),
         })?;
         let bytes = bytes.ok_or_else(|| Error::NoTokenizer { path: path.clone() })?;
-        let mut tokenizer = contained(&path, || tokenizers::Tokenizer::from_bytes(bytes))?
-            .map_err(|source| Error::Tokenizer { path: path.clone(), source })?;
+        if let Some(foreign) = Foreign::of(&bytes) {
+            return Err(unreadable(foreign.into()));
+        }
+        let malformed = |source| Error::Tokenizer { path: path.clone(), source };
+        let limits = Limits::of(&bytes).map_err(malformed)?;
+        let tokenizer = contained(&path, || tokenizers::Tokenizer::from_bytes(bytes))?;
+        let mut tokenizer = tokenizer.map_err(malformed)?;
         tokenizer.with_padding(None);
-        Ok(Self { path, tokenizer })
+        Ok(Self { path, inner: tokenizer, limits })
     }
 
     /// The ids of each sample, with the model's special tokens, cut on the right to `max_length` ids, special tokens
@@ -65,33 +78,27 @@ impl Tokenizer {
     /// [`Error::TokenizerPanic`] if the tokenizer fails on a sample.
     pub fn encode(&self, samples: &[String], max_length: usize) -> Result<Vec<Vec<u32>>, Error> {
         let path = &self.path;
-        let special =
-            self.tokenizer.get_post_processor().map_or(0, |processor| processor.added_tokens(false));
+        let special = self.inner.get_post_processor().map_or(0, |processor| processor.added_tokens(false));
         if max_length < special {
             return Err(Error::MaxLength { path: path.clone(), max_length, special });
         }
-        let mut tokenizer = self.tokenizer.clone(); // truncation is part of it
+        let mut tokenizer = self.inner.clone(); // truncation is part of it
         tokenizer
             .with_truncation(Some(TruncationParams { max_length, ..TruncationParams::default() }))
             .map_err(|source| Error::Tokenizer { path: path.clone(), source })?;
         let encode = |(index, sample): (usize, &String)| {
+            let failed = |source| Error::Encode { path: path.clone(), sample: index + 1, source };
+            self.limits.check(sample).map_err(failed)?;
             let encoding = contained(path, || tokenizer.encode_fast(sample.as_str(), true))?;
-            let encoding =
-                encoding.map_err(|source| Error::Encode { path: path.clone(), sample: index + 1, source })?;
-            Ok(encoding.get_ids().to_vec())
+            Ok(encoding.map_err(failed)?.get_ids().to_vec())
         };
         samples.par_iter().enumerate().map(encode).collect()
     }
 }
 
-/// Turns a panic of the tokenizers crate into an error. The panic hook still speaks: it belongs to the whole process.
+/// Turns a panic of the tokenizers crate into an error. It leaves nothing behind but caches, which the crate gives up when
+/// they are poisoned.
 fn contained<T>(path: &Path, task: impl FnOnce() -> T) -> Result<T, Error> {
-    // A panic leaves nothing behind but caches, which the crate gives up when they are poisoned.
-    catch_unwind(AssertUnwindSafe(task))
-        .map_err(|panic| Error::TokenizerPanic { path: path.into(), message: message(panic.as_ref()) })
-}
-
-fn message(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
-    text.unwrap_or("no message").into()
+    intake::contained(task)
+        .map_err(|panic| Error::TokenizerPanic { path: path.into(), message: panic.message })
 }

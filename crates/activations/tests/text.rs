@@ -1,6 +1,7 @@
 //! Samples as Python reads them, and their ids as transformers gives them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a panic is how a test fails
 
+use std::error::Error as _;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -112,9 +113,37 @@ fn what_is_no_text_file_is_an_error_with_a_way_out() {
     let folder = tempfile::tempdir().unwrap();
     let missing = read_samples(&folder.path().join("forget.txt"), 1).unwrap_err();
     assert!(missing.to_string().contains("forget.txt") && missing.hint().contains("create-datasets"));
-    assert!(matches!(read_samples(folder.path(), 1), Err(Error::NotARegularFile { .. })));
+    assert!(matches!(read_samples(folder.path(), 1), Err(Error::Io { .. })));
     assert!(matches!(read(b"", 1), Err(Error::NoSamples { .. })));
     assert!(matches!(read(b"\xef\xbb\xbf\n \r\r\n\t", 1), Err(Error::NoSamples { .. })));
+    assert_eq!(read(b"a\0b\n\0\n", 9).unwrap(), ["a\0b", "\0"], "a NUL is a character");
+}
+
+#[test]
+fn what_stands_in_place_of_a_text_or_tokenizer_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let tokenizer = folder.path().join("tokenizer.json");
+    for (content, cause, hint) in [
+        (
+            &b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n"[..],
+            "Git-LFS pointer",
+            "git lfs pull",
+        ),
+        (b"<!DOCTYPE html>\n<title>404</title>", "HTML page", "again"),
+        (&[0; 5000], "filled with zeros", "again"),
+    ] {
+        std::fs::write(&tokenizer, content).unwrap();
+        for error in [read(content, 1).unwrap_err(), Tokenizer::beside(folder.path()).unwrap_err()] {
+            let source = error.source().unwrap().to_string();
+            assert!(source.contains(cause) && error.hint().contains(hint), "{error}: {source}");
+        }
+    }
+    std::fs::write(&tokenizer, "").unwrap();
+    let error = Tokenizer::beside(folder.path()).unwrap_err();
+    assert_eq!(error.source().unwrap().to_string(), "it is empty");
+    std::fs::File::create(&tokenizer).unwrap().set_len(200 << 30).unwrap();
+    let error = Tokenizer::beside(folder.path()).unwrap_err();
+    assert!(error.source().unwrap().to_string().starts_with("it has 214748364800 bytes"), "{error:?}");
 }
 
 #[cfg(unix)]
@@ -123,8 +152,14 @@ fn a_fifo_does_not_block() {
     let folder = tempfile::tempdir().unwrap();
     let fifo = folder.path().join("tokenizer.json");
     assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
-    assert!(matches!(read_samples(&fifo, 1), Err(Error::NotARegularFile { .. })));
-    assert!(matches!(Tokenizer::beside(folder.path()), Err(Error::NotARegularFile { .. })));
+    for error in [read_samples(&fifo, 1).unwrap_err(), Tokenizer::beside(folder.path()).unwrap_err()] {
+        assert_eq!(error.source().unwrap().to_string(), "it is not a regular file");
+    }
+    std::fs::remove_file(&fifo).unwrap();
+    std::os::unix::fs::symlink(&fifo, &fifo).unwrap();
+    for error in [read_samples(&fifo, 1).unwrap_err(), Tokenizer::beside(folder.path()).unwrap_err()] {
+        assert!(matches!(error, Error::Io { .. }), "a link to itself: {error}");
+    }
 }
 
 #[test]
@@ -135,7 +170,7 @@ fn a_missing_or_malformed_tokenizer_is_an_error_with_a_way_out() {
         assert!(matches!(error, Error::NoTokenizer { .. }) && error.hint().contains("save_pretrained"));
         assert!(error.to_string().contains(&folder.path().join("tokenizer.json").display().to_string()));
     }
-    for content in ["", "{}", r#"{"model": {"type": "Unknown"}}"#, "\u{feff}{}"] {
+    for content in ["{}", "[]", r#"{"model": {"type": "Unknown"}}"#, "\u{feff}{}"] {
         std::fs::write(folder.path().join("tokenizer.json"), content).unwrap();
         assert!(matches!(Tokenizer::beside(folder.path()), Err(Error::Tokenizer { .. })), "{content}");
     }
@@ -154,16 +189,89 @@ fn special_tokens_need_their_place() {
     assert_eq!(without.encode(&samples, 0).unwrap(), [[0u32; 0]]);
 }
 
-#[test]
-fn a_panic_of_the_tokenizer_is_contained() {
-    let source = std::fs::read(fixtures().join("tokenizers/wordpiece/tokenizer.json")).unwrap();
+/// A tokenizer of the fixtures with some parts replaced.
+fn changed(base: &str, parts: &Value) -> Result<Tokenizer, Error> {
+    let source = std::fs::read(fixtures().join("tokenizers").join(base).join("tokenizer.json")).unwrap();
     let mut tokenizer: Value = serde_json::from_slice(&source).unwrap();
-    tokenizer["pre_tokenizer"] = json!({"type": "FixedLength", "length": 0});
+    for (part, value) in parts.as_object().unwrap() {
+        tokenizer[part] = value.clone();
+    }
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("tokenizer.json"), tokenizer.to_string()).unwrap();
-    let tokenizer = Tokenizer::beside(folder.path()).unwrap();
+    Tokenizer::beside(folder.path())
+}
+
+#[test]
+fn a_panic_of_the_tokenizer_is_contained() {
+    let parts = json!({"pre_tokenizer": {"type": "FixedLength", "length": 0}});
+    let tokenizer = changed("wordpiece", &parts).unwrap();
     for _ in 0..2 {
         let error = tokenizer.encode(&["one".into(), "two".into()], 9).unwrap_err();
         assert!(matches!(error, Error::TokenizerPanic { .. }), "{error}");
+    }
+}
+
+#[test]
+fn a_tokenizer_that_asks_for_work_without_bound_is_refused() {
+    let replace =
+        |pattern: Value, content: &str| json!({"type": "Replace", "pattern": pattern, "content": content});
+    let tenfold = replace(json!({"String": "a"}), "aaaaaaaaaa");
+    let text = json!({"Sequence": {"id": "A", "type_id": 0}});
+    let template = |pieces: &[&Value]| json!({"type": "TemplateProcessing", "single": pieces, "pair": [], "special_tokens": {}});
+    let byte_level =
+        json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false});
+    for (parts, why) in [
+        (
+            json!({"normalizer": {"type": "Sequence", "normalizers": vec![tenfold; 9]}}),
+            "one character into more than 1000",
+        ),
+        (
+            json!({"normalizer": replace(json!({"Regex": "x"}), &"y".repeat(2000))}),
+            "one character into more than 1000",
+        ),
+        (
+            json!({"normalizer": {"type": "Prepend", "prepend": "y".repeat(2000)}}),
+            "one character into more than 1000",
+        ),
+        (
+            json!({"pre_tokenizer": {"type": "Sequence", "pretokenizers": vec![byte_level; 40]}}),
+            "one character into more",
+        ),
+        (json!({"post_processor": template(&[&text, &text])}), "repeats the text"),
+        (
+            json!({"post_processor": {"type": "Sequence", "processors": [template(&[&text, &text])]}}),
+            "repeats the text",
+        ),
+        (
+            json!({"model": {"type": "WordPiece", "vocab": {"[UNK]": 0}, "unk_token": "[UNK]",
+            "continuing_subword_prefix": "##", "max_input_chars_per_word": 1_000_000_000}}),
+            "words of more than 1000",
+        ),
+    ] {
+        let error = changed("byte_level", &parts).unwrap_err();
+        let source = error.source().unwrap().to_string();
+        assert!(matches!(error, Error::Tokenizer { .. }) && source.contains(why), "{source}");
+    }
+    let most = json!({"normalizer": {"type": "Prepend", "prepend": "y".repeat(900)}});
+    let tokenizer =
+        changed("byte_level", &json!({"pre_tokenizer": null, "normalizer": most["normalizer"]})).unwrap();
+    assert!(tokenizer.encode(&["a".repeat(1000)], 9).is_ok());
+    let error = tokenizer.encode(&["a".repeat(1 << 20)], 9).unwrap_err();
+    assert!(error.source().unwrap().to_string().contains("may become more than"), "{error}");
+}
+
+#[test]
+fn a_tokenizer_that_says_something_twice_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = std::fs::read_to_string(fixtures().join("tokenizers/byte_level/tokenizer.json")).unwrap();
+    for (from, to) in [
+        ("\"normalizer\":", "\"normalizer\": null, \"normalizer\":"),
+        ("\"add_prefix_space\":", "\"trim_offsets\": true, \"add_prefix_space\":"),
+    ] {
+        let twice = source.replacen(from, to, 1);
+        assert_ne!(source, twice);
+        std::fs::write(folder.path().join("tokenizer.json"), twice).unwrap();
+        let error = Tokenizer::beside(folder.path()).unwrap_err();
+        assert!(matches!(error, Error::Tokenizer { .. }), "{error}");
     }
 }

@@ -49,8 +49,12 @@ pub fn unique_object(text: &[u8]) -> serde_json::Result<Map<String, Value>> {
     Ok(object.0.into_iter().map(|(key, value)| (key, value.0)).collect())
 }
 
-/// Any JSON value without repeated keys.
-struct UniqueValue(Value);
+/// Any JSON value in which no object has a key twice.
+#[derive(Clone, Debug, Default)]
+pub struct UniqueValue(
+    /// The value.
+    pub Value,
+);
 
 impl<'de> Deserialize<'de> for UniqueValue {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

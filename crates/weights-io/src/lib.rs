@@ -61,7 +61,7 @@ pub use checkpoint::{Checkpoint, PREFERENCE, UnsupportedTensor};
 pub use config::ModelConfig;
 pub use dtype::Dtype;
 pub use error::{Error, PickleError};
-pub use json::unique_object;
+pub use json::{UniqueValue, unique_object};
 pub use local::{Access, LocalFiles};
 pub use pair::{Pairing, Selection, Side, Status, pairs};
 pub use source::{Files, Source, Version};
