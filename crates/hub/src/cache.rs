@@ -10,9 +10,11 @@
 
 use std::path::{Path, PathBuf};
 
+use weights_io::{Access, LocalFiles, shard_names};
+
 use crate::Wanted;
 use crate::repository::Repository;
-use crate::selection::{is_index, shards, small_files, weights};
+use crate::selection::{is_index, small_files, weights};
 
 /// The files of one commit that are in the cache.
 #[derive(Clone, Debug)]
@@ -31,7 +33,7 @@ impl Snapshot {
             revision.clone()
         } else {
             let reference = repository.folder(cache).join("refs").join(revision);
-            std::fs::read_to_string(reference).ok()?.trim().to_owned()
+            String::from_utf8(intake::read(&reference, 1 << 10).ok()?).ok()?.trim().to_owned()
         };
         is_commit(&commit).then(|| Self::at(cache, repository, &commit))
     }
@@ -63,8 +65,12 @@ impl Snapshot {
         if !is_index(choice) {
             return true;
         }
-        let index = std::fs::read(self.folder.join(choice)).unwrap_or_default();
-        shards(&index).is_ok_and(|shards| shards.iter().all(|shard| self.has(shard)))
+        self.shards(choice).is_ok_and(|shards| shards.iter().all(|shard| self.has(shard)))
+    }
+
+    /// The weight files that an index names.
+    pub(crate) fn shards(&self, index: &str) -> Result<Vec<String>, weights_io::Error> {
+        shard_names(&LocalFiles::new(&self.folder, Access::Read), index)
     }
 
     /// What is missing besides the weights, and not known to be nowhere.

@@ -67,16 +67,41 @@ fn an_index_brings_its_shards_and_no_others() {
     files.push(file("model-of-somebody-else.safetensors", noise(9)));
     world.server.add_model("org/sharded", files);
     let located = get(&world.hub(), "org/sharded").unwrap();
-    let opened = located.open().unwrap();
-    assert!(opened.tensors().len() > 1);
+    let tensors = located.open().unwrap().tensors().len();
+    assert!(tensors > 1);
     assert!(!local(&located).join("model-of-somebody-else.safetensors").exists());
+
+    let in_a_folder = fixture("formats/safetensors_sharded").into_iter().map(|(name, bytes)| {
+        if name.ends_with(".index.json") {
+            let index = String::from_utf8(bytes).unwrap().replace("\"model-", "\"weights/model-");
+            (name, index.into_bytes())
+        } else if name.ends_with(".safetensors") {
+            (format!("weights/{name}"), bytes)
+        } else {
+            (name, bytes)
+        }
+    });
+    world.server.add_model("org/in-a-folder", in_a_folder);
+    assert_eq!(get(&world.hub(), "org/in-a-folder").unwrap().open().unwrap().tensors().len(), tensors);
 }
 
 #[test]
 fn an_index_that_leaves_the_repository_is_refused() {
     let world = World::new();
-    for (shard, reason) in [("../../x", "no plain file name"), ("absent.safetensors", "does not have")] {
+    for (shard, reason) in [("../../x", "leaves the model's folder"), ("absent.safetensors", "does not have")]
+    {
         let index = format!("{{\"weight_map\": {{\"a\": \"{shard}\"}}}}");
+        world.server.add_model("org/broken", [file("model.safetensors.index.json", index)]);
+        let error = get(&world.hub(), "org/broken").unwrap_err();
+        assert!(matches!(&error, Error::Index { .. }) && error.to_string().contains(reason), "{error}");
+    }
+    for (index, reason) in [
+        (r#"{"weight_map": {"a": "1.safetensors", "a": "2.safetensors"}}"#, "repeated key `a`"),
+        ("version https://git-lfs.github.com/spec/v1\noid sha256:0", "Git-LFS pointer"),
+        ("<!DOCTYPE html>", "HTML page"),
+        (r#"{"weight_map": {}}"#, "empty"),
+        ("[]", "not a weight index"),
+    ] {
         world.server.add_model("org/broken", [file("model.safetensors.index.json", index)]);
         let error = get(&world.hub(), "org/broken").unwrap_err();
         assert!(matches!(&error, Error::Index { .. }) && error.to_string().contains(reason), "{error}");

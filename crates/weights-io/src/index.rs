@@ -55,6 +55,14 @@ pub(crate) fn read(file: &dyn Source) -> Result<Index, Error> {
     Ok(Index { path: path.into(), tensors, shards: names.into_iter().map(str::to_owned).collect() })
 }
 
+/// The files that an index of shards names: paths within its folder, in order, each once.
+///
+/// # Errors
+/// As for the index of a checkpoint that is opened.
+pub fn shard_names(files: &dyn Files, index: &str) -> Result<Vec<String>, Error> {
+    Ok(read(&*files.open(index)?)?.shards)
+}
+
 impl Index {
     /// Opens every shard, so that one message names all that are missing, and those of the others that are damaged.
     pub(crate) fn open_shards(&self, files: &dyn Files) -> Result<Vec<Box<dyn Source>>, Error> {

@@ -61,6 +61,7 @@ pub use checkpoint::{Checkpoint, PREFERENCE, UnsupportedTensor};
 pub use config::ModelConfig;
 pub use dtype::Dtype;
 pub use error::{Error, PickleError};
+pub use index::shard_names;
 pub use json::{UniqueValue, unique_object};
 pub use local::{Access, LocalFiles};
 pub use pair::{Pairing, Selection, Side, Status, pairs};

@@ -2,10 +2,12 @@
 
 use std::sync::{Arc, PoisonError};
 
+use intake::shown;
+
 use super::{Client, Listing, RemoteFiles, download};
 use crate::cache::Snapshot;
 use crate::repository::Repository;
-use crate::selection::{is_index, shards, small_files, weights};
+use crate::selection::{is_index, small_files, weights};
 use crate::{Error, Hub, Located, Observer, Place, Wanted};
 
 impl Hub {
@@ -56,17 +58,15 @@ impl Hub {
 
 /// The weight files that a downloaded index names, each of which the repository must have.
 fn shards_of(listing: &Listing, snapshot: &Snapshot, index: &str) -> Result<Vec<String>, Error> {
-    let path = snapshot.folder.join(index);
-    let bytes = std::fs::read(&path).map_err(|source| Error::Cache { path, source })?;
     let wrong = |reason: String| Error::Index {
         repository: listing.repository.to_string(),
         file: index.into(),
         reason,
     };
-    let shards = shards(&bytes).map_err(wrong)?;
+    let shards = snapshot.shards(index).map_err(|error| wrong(format!("cannot be used: {error}")))?;
     match shards.iter().find(|shard| !listing.has(shard)) {
-        Some(shard) => Err(wrong(format!("names {shard}, which the repository does not have"))),
-        None => Ok(shards.into_iter().collect()),
+        Some(shard) => Err(wrong(format!("names {}, which the repository does not have", shown(shard)))),
+        None => Ok(shards),
     }
 }
 
