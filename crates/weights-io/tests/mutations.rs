@@ -114,7 +114,7 @@ impl Mutator {
 
 #[test]
 fn changed_files_are_refused_with_a_way_out_or_hold_what_they_list() {
-    const TRIALS: usize = 300;
+    const TRIALS: usize = if cfg!(miri) { 1 } else { 300 };
     let models = models();
     assert!(models.len() > 40, "only {} models found", models.len());
     let (mut opened, mut refused) = (0, 0);
@@ -128,19 +128,17 @@ fn changed_files_are_refused_with_a_way_out_or_hold_what_they_list() {
                 mutator.mutate(bytes);
             }
             let outcome = std::panic::catch_unwind(|| opens(&changed, trial % 2 == 1));
-            match outcome.unwrap_or_else(|_| panic!("trial {trial} of {}", path.display())) {
-                true => opened += 1,
-                false => refused += 1,
-            }
+            let is_open = outcome.unwrap_or_else(|_| panic!("trial {trial} of {}", path.display()));
+            *(if is_open { &mut opened } else { &mut refused }) += 1;
         }
     }
     // Neither is the rule, or the changes would not reach what they are meant to.
-    assert!(opened > 1000 && refused > 1000, "{opened} opened, {refused} refused");
+    assert!(cfg!(miri) || opened > 1000 && refused > 1000, "{opened} opened, {refused} refused");
 }
 
 #[test]
 fn no_file_that_is_cut_short_opens_as_if_it_were_whole() {
-    const CUTS: usize = 60;
+    const CUTS: usize = if cfg!(miri) { 1 } else { 60 };
     let mut cuts = 0;
     for (path, folder) in models() {
         assert_eq!(opens(&folder, false), !path.ends_with("torch_zip_big_endian"), "{}", path.display());
@@ -156,5 +154,5 @@ fn no_file_that_is_cut_short_opens_as_if_it_were_whole() {
             }
         }
     }
-    assert!(cuts > 3000, "only {cuts} cuts");
+    assert!(cfg!(miri) || cuts > 3000, "only {cuts} cuts");
 }
