@@ -131,6 +131,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_python_writes_beyond_the_standard_is_null_outside_of_text() {
+        let text = br#"{"a": "NaN \" Infinity \\", "b": [-Infinity, Infinity], "c": NaN}"#;
+        let expected = br#"{"a": "NaN \" Infinity \\", "b": [null, null], "c": null}"#;
+        assert_eq!(from_python::<Value>(text).unwrap(), serde_json::from_slice::<Value>(expected).unwrap());
+        for malformed in [&br#"{"a": NaN"#[..], b"\"\\", b"-", b"NaNNaN"] {
+            assert!(from_python::<Value>(malformed).is_err());
+        }
+    }
+
+    #[test]
     fn an_object_without_repeated_keys_is_read_as_others_read_it() {
         let text = r#"{"a": [1, -1, 1.5, true, null, "é", {"b": {}}, []], "c": 18446744073709551615}"#;
         assert_eq!(

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use intake::Foreign;
+
 use crate::{Error, Source};
 
 /// The file formats that hold weights.
@@ -16,7 +18,7 @@ pub(crate) enum FileFormat {
 pub(crate) const HEAD: usize = 64 << 10;
 
 /// Bytes that are looked at.
-const LOOKED_AT: usize = 4096;
+const LOOKED_AT: usize = Foreign::HEAD;
 
 /// What other files begin with that are found in place of weights.
 const OTHERS: [(&[u8], &str); 7] = [
@@ -35,7 +37,7 @@ pub(crate) fn sniff(file: &dyn Source, head: &[u8]) -> Result<FileFormat, Error>
     let path = || file.path().to_path_buf();
     refuse_impostor(file.path(), head)?;
     let head = &head[..head.len().min(LOOKED_AT)];
-    if is_text(head) && head.trim_ascii_start().starts_with(b"{") {
+    if is_text(head) && without_mark(head).starts_with(b"{") {
         return Err(Error::ServerAnswer { path: path(), what: "a JSON document" });
     }
     if head.starts_with(b"PK\x03\x04") {
@@ -65,28 +67,24 @@ pub(crate) fn sniff(file: &dyn Source, head: &[u8]) -> Result<FileFormat, Error>
 pub(crate) fn refuse_impostor(path: &Path, content: &[u8]) -> Result<(), Error> {
     let path = || path.to_path_buf();
     let head = &content[..content.len().min(LOOKED_AT)];
-    if head.iter().all(|byte| *byte == 0) {
-        return Err(Error::Blank { path: path() });
+    match Foreign::of(head) {
+        Some(Foreign::GitLfsPointer) => Err(Error::GitLfsPointer { path: path() }),
+        Some(Foreign::HtmlPage) => Err(Error::ServerAnswer { path: path(), what: "an HTML page" }),
+        Some(_) => Err(Error::Blank { path: path() }),
+        None if is_text(head) && without_mark(head).starts_with(b"<") => {
+            Err(Error::ServerAnswer { path: path(), what: "an HTML or XML document" })
+        }
+        None => Ok(()),
     }
-    if head.starts_with(b"version https://git-lfs") {
-        return Err(Error::GitLfsPointer { path: path() });
-    }
-    let text = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii_start();
-    if is_text(head) && text.starts_with(b"<") {
-        let html = [&b"<!doctype html"[..], b"<html", b"<head", b"<body", b"<!--"];
-        let is_html = html.iter().any(|start| starts_with_ignore_case(text, start));
-        let what = if is_html { "an HTML page" } else { "an XML document" };
-        return Err(Error::ServerAnswer { path: path(), what });
-    }
-    Ok(())
+}
+
+/// Text without a byte order mark and spaces at its beginning.
+fn without_mark(text: &[u8]) -> &[u8] {
+    text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text).trim_ascii_start()
 }
 
 /// True if it begins as text does. The length at the start of a safetensors file never looks so: its last byte is 0.
 fn is_text(head: &[u8]) -> bool {
     let start = &head[..head.len().min(8)];
     start.iter().all(|byte| !byte.is_ascii_control() || byte.is_ascii_whitespace())
-}
-
-fn starts_with_ignore_case(text: &[u8], prefix: &[u8]) -> bool {
-    text.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
 }

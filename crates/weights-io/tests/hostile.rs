@@ -133,20 +133,68 @@ fn calls_outside_the_tensors_are_reported_and_not_made() {
     }
 }
 
+/// Refused as what it is not, as a model's only file and as a shard; through links, which the Hub's cache is made of.
+#[cfg(unix)]
 #[test]
 fn what_is_not_a_file_never_blocks() {
+    use std::os::unix::fs::symlink;
+
+    const SHARD: &str = "model-00001-of-00001.safetensors";
+    let place = |name: &str, path: &Path| match name {
+        "folder" => std::fs::create_dir(path).unwrap(),
+        "FIFO" => assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success()),
+        "socket" => drop(std::os::unix::net::UnixListener::bind(path).unwrap()),
+        "link to itself" => symlink(path, path).unwrap(),
+        "link to nothing" => symlink("nowhere", path).unwrap(),
+        device => symlink(device, path).unwrap(),
+    };
+    for thing in
+        ["folder", "FIFO", "socket", "link to itself", "link to nothing", "/dev/zero", "/dev/full", ".."]
+    {
+        let folder = tempfile::tempdir().unwrap();
+        place(thing, &folder.path().join(SHARD));
+        let index = format!(r#"{{"weight_map": {{"w": "{SHARD}"}}}}"#);
+        std::fs::write(folder.path().join("model.safetensors.index.json"), index).unwrap();
+        for access in [Access::Map, Access::Read] {
+            for path in [folder.path().to_owned(), folder.path().join(SHARD)] {
+                let error = Checkpoint::open_with(&path, access).unwrap_err();
+                let message = full_message(&error);
+                assert!(message.contains(SHARD) || thing == ".." || thing == "folder", "{thing}: {message}");
+                assert!(!error.hint().is_empty());
+                let expected = match thing {
+                    "link to itself" => matches!(error, Error::Io { .. }),
+                    "link to nothing" => {
+                        matches!(error, Error::NotFound { .. } | Error::MissingShards { .. })
+                    }
+                    // Given by its path, a folder is a model's folder, and this one is empty or the parent.
+                    "folder" | ".." if path.ends_with(SHARD) => true,
+                    _ => matches!(error, Error::NotARegularFile { .. }),
+                };
+                assert!(expected, "{thing}: {error:?}");
+            }
+        }
+        // In place of a small file beside the weights.
+        let weights = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/formats/safetensors_single");
+        std::fs::remove_file(folder.path().join("model.safetensors.index.json")).unwrap();
+        std::fs::copy(weights.join("model.safetensors"), folder.path().join("model.safetensors")).unwrap();
+        place(thing, &folder.path().join("config.json"));
+        match Checkpoint::open(folder.path()) {
+            Ok(_) => assert_eq!(thing, "link to nothing"),
+            Err(error) => assert!(full_message(&error).contains("config.json"), "{thing}: {error:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_path_that_is_no_model_is_named() {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::create_dir(folder.path().join("model.safetensors")).unwrap();
-    let fifo = folder.path().join("fifo.safetensors");
-    let made = std::process::Command::new("mkfifo").arg(&fifo).status().is_ok_and(|status| status.success());
     for access in [Access::Map, Access::Read] {
         let missing = Checkpoint::open_with(folder.path().join("nowhere"), access).unwrap_err();
         assert!(matches!(missing, Error::NotFound { .. }), "{missing:?}");
-        let directory = Checkpoint::open_with(folder.path(), access).unwrap_err();
+        let empty = Checkpoint::open_with(folder.path(), access).unwrap_err();
+        assert!(matches!(empty, Error::NoWeights { .. }), "{empty:?}");
+        std::fs::create_dir_all(folder.path().join("sub/model.safetensors")).unwrap();
+        let directory = Checkpoint::open_with(folder.path().join("sub"), access).unwrap_err();
         assert!(matches!(directory, Error::NotARegularFile { .. }), "{directory:?}");
-        if made {
-            let refused = Checkpoint::open_with(&fifo, access).unwrap_err();
-            assert!(matches!(refused, Error::NotARegularFile { .. }), "{refused:?}");
-        }
     }
 }

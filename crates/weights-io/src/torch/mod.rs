@@ -85,7 +85,9 @@ fn collect(
                 contents.unsupported.push(UnsupportedTensor { name, shape: None, reason, shard });
             }
             Entry::Tensor(saved) => {
-                if let Some(reason) = beyond_expansion(&saved, left) {
+                // One that is expanded beyond the file could not be held in memory where it has to be.
+                let limit = left.min(file.len().max(SMALL_FILE * MAX_EXPANSION));
+                if let Some(reason) = beyond_expansion(&saved, limit) {
                     let shape = Some(saved.shape);
                     contents.unsupported.push(UnsupportedTensor { name, shape, reason, shard });
                     continue;
