@@ -1,6 +1,6 @@
 //! Which of a repository's files are needed.
 
-use std::path::{Component, Path};
+use std::path::Path;
 
 use weights_io::PREFERENCE;
 
@@ -24,10 +24,4 @@ pub(crate) fn weights(is_there: impl Fn(&str) -> bool) -> Option<&'static str> {
 /// Whether a file lists weight files, rather than being one.
 pub(crate) fn is_index(name: &str) -> bool {
     Path::new(name).extension().is_some_and(|extension| extension == "json")
-}
-
-/// Whether a path stays below its folder, on every system.
-pub(crate) fn is_relative(name: &str) -> bool {
-    let normal = |component| matches!(component, Component::Normal(_));
-    !name.is_empty() && !name.contains(['\\', ':', '\0']) && Path::new(name).components().all(normal)
 }

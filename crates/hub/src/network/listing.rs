@@ -1,6 +1,7 @@
 //! What a revision of a repository holds, as the Hub's API tells it.
 
 use std::collections::BTreeMap;
+use std::path::{Component, Path};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
@@ -11,7 +12,6 @@ use super::redirect::Followed;
 use super::retry::{Failure, Patience};
 use crate::cache::is_commit;
 use crate::repository::Repository;
-use crate::selection::is_relative;
 use crate::{Error, Observer};
 
 /// What stays as it is in the path of a URL.
@@ -196,6 +196,12 @@ pub(crate) fn refuse_web_page(followed: &Followed) -> Result<(), Failure> {
         return Err(answered(followed, "answered with a web page in place of data").into());
     }
     Ok(())
+}
+
+/// Whether a path stays below its folder, on every system.
+fn is_relative(name: &str) -> bool {
+    let normal = |component| matches!(component, Component::Normal(_));
+    !name.is_empty() && !name.contains(['\\', ':', '\0']) && Path::new(name).components().all(normal)
 }
 
 #[cfg(test)]
