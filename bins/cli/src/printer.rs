@@ -67,10 +67,25 @@ impl Printer {
     }
 }
 
-/// Text from a file, safe for a terminal: control characters, which could move the cursor or hide text, are escaped.
+/// Bytes after which a text is cut.
+const LONGEST: usize = 5000;
+
+/// Text from a file, safe for a terminal: what could move the cursor, hide text or turn it around is escaped, and what
+/// would fill the screen is cut.
 #[must_use]
 pub fn escape(text: &str) -> String {
-    if text.chars().any(char::is_control) { text.escape_debug().to_string() } else { text.to_owned() }
+    const PLAIN: [char; 3] = ['"', '\'', '\\'];
+    let cut = &text[..text.floor_char_boundary(LONGEST)];
+    let mut escaped = String::with_capacity(cut.len());
+    for piece in cut.split_inclusive(PLAIN) {
+        let text = piece.trim_end_matches(PLAIN);
+        escaped.extend(text.escape_debug());
+        escaped.push_str(&piece[text.len()..]);
+    }
+    if cut.len() < text.len() {
+        escaped.push('…');
+    }
+    escaped
 }
 
 #[cfg(test)]
@@ -81,5 +96,12 @@ mod tests {
     fn control_characters_do_not_reach_the_terminal() {
         assert_eq!(escape("layers.0.größe"), "layers.0.größe");
         assert_eq!(escape("a\u{1b}[2Jb\n"), "a\\u{1b}[2Jb\\n");
+        assert_eq!(escape("gro\u{308}ße 'a' \"b\" \\ 数"), "gro\u{308}ße 'a' \"b\" \\ 数", "as it is");
+        assert_eq!(
+            escape("\u{202e}fdp.\u{2066}exe\u{feff}\u{7f}\u{9b}"),
+            r"\u{202e}fdp.\u{2066}exe\u{feff}\u{7f}\u{9b}"
+        );
+        let long = escape(&"é".repeat(100_000));
+        assert!(long.ends_with("é…") && long.len() < LONGEST + 4);
     }
 }
