@@ -51,8 +51,8 @@ pub(crate) struct Pickle<'a> {
     pub(crate) calls: BTreeSet<String>,
 }
 
-/// Half a gigabyte of nodes: a state dict needs about thirty a tensor.
-const MAX_NODES: usize = 1 << 24;
+/// A third of a gigabyte of nodes: a state dict needs about thirty a tensor.
+const MAX_NODES: usize = 1 << 23;
 /// Different calls that are remembered; more are only a longer complaint.
 const MAX_CALLS: usize = 256;
 /// Bytes that are kept of a callable's module and of its name; those on the allow-list are far shorter.

@@ -16,7 +16,7 @@ use crate::{Error, Source, source};
 use intake::shown;
 
 /// A deflated pickle of this length is read, however short its file.
-const SMALL_PICKLE: usize = 4 << 20;
+const SMALL_PICKLE: usize = 1 << 20;
 
 /// Lists the tensors of a zip-format checkpoint.
 pub(crate) fn read(file: &dyn Source, shard: usize) -> Result<ShardContents, Error> {
