@@ -48,8 +48,8 @@ pub enum Error {
         /// The path.
         path: PathBuf,
     },
-    /// The file is a Git-LFS pointer: the weights were never downloaded.
-    #[error("{} is a Git-LFS pointer, not the weights themselves", path.display())]
+    /// The file is a Git-LFS pointer: the content was never downloaded.
+    #[error("{} is a Git-LFS pointer, not the file itself", path.display())]
     GitLfsPointer {
         /// The file.
         path: PathBuf,
@@ -314,19 +314,19 @@ impl Error {
 }
 
 fn list(names: &[String]) -> String {
-    join(names.len(), names.iter().map(|name| shown(name)))
+    join(", ", names.len(), names.iter().map(|name| shown(name)))
 }
 
 fn list_all(missing: &[String], damaged: &[Error]) -> String {
     let absent = missing.iter().map(|name| format!("{} is missing", shown(name)));
-    join(missing.len() + damaged.len(), absent.chain(damaged.iter().map(ToString::to_string)))
+    join("; ", missing.len() + damaged.len(), absent.chain(damaged.iter().map(ToString::to_string)))
 }
 
-fn join(count: usize, parts: impl Iterator<Item = String>) -> String {
+fn join(separator: &str, count: usize, parts: impl Iterator<Item = String>) -> String {
     const SHOWN: usize = 5;
     let shown: Vec<String> = parts.take(SHOWN).collect();
     match count.saturating_sub(SHOWN) {
-        0 => shown.join(", "),
-        more => format!("{} and {more} more", shown.join(", ")),
+        0 => shown.join(separator),
+        more => format!("{} and {more} more", shown.join(separator)),
     }
 }

@@ -42,6 +42,18 @@ fn every_refusal_names_file_cause_and_way_out() {
         "index_absolute_path",
         "index_hidden_parent_path",
         "index_etc_passwd",
+        "index_control_characters",
+        "index_wrong_type_long",
+        "damaged_shards",
+        "truncated_shards",
+        "git_config",
+        "config_cut",
+        "xml_answer",
+        "json_answer",
+        "gzip_bin",
+        "safetensors_control_characters",
+        "zip_claims_too_much",
+        "zip_pickle_bomb",
     ] {
         insta::assert_snapshot!(case, message(format!("../../fixtures/hostile/{case}")));
     }
