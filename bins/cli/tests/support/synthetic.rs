@@ -2,16 +2,18 @@
 #![allow(dead_code)] // no tool needs all of it
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::support::safetensors_head;
 
-/// A pair with so many matrices to compare, some unchanged, some with entries that are no numbers.
-pub(crate) fn synthetic_pair(folder: &Path, matrices: usize) -> [PathBuf; 2] {
+/// Models `a` and `b` with so many matrices to compare, some unchanged, some with entries that are no numbers.
+pub(crate) fn synthetic_pair(folder: &Path, matrices: usize) {
     const SHAPE: [usize; 2] = [96, 160];
-    let name = |index: usize| format!("model.layers.{}.mlp.{}.weight", index / 2, ["up_proj", "down_proj"][index % 2]);
+    let name = |index: usize| {
+        format!("model.layers.{}.mlp.{}.weight", index / 2, ["up_proj", "down_proj"][index % 2])
+    };
     let tensors: Vec<_> = (0..matrices).map(|index| (name(index), SHAPE.to_vec())).collect();
-    ["a", "b"].map(|side| {
+    for side in ["a", "b"] {
         let mut bytes = safetensors_head(&tensors);
         for index in 0..matrices {
             let mut entries = uniform(index as u64);
@@ -27,8 +29,7 @@ pub(crate) fn synthetic_pair(folder: &Path, matrices: usize) -> [PathBuf; 2] {
         let model = folder.join(side);
         std::fs::create_dir_all(&model).unwrap();
         std::fs::write(model.join("model.safetensors"), bytes).unwrap();
-        model
-    })
+    }
 }
 
 /// Numbers between −1 and 1, the same in every run (SplitMix64).
