@@ -34,8 +34,8 @@ weight file, or a repository of the Hugging Face Hub.
 Output: per_matrix, per_layer, per_component, ledger and, where asked for, singular_values as CSV
 and Parquet in <OUTDIR>/<A>__to__<B>/.
 
-Matrices that are finished are kept in param_stats.journal in that folder until the tables are there.
-If a run was stopped, by whatever, the same command with --resume goes on from there.
+Finished matrices are kept in param_stats.journal in that folder until the tables are there. If a
+run was stopped, by whatever, the same command with --resume goes on from there.
 
 Exit codes:
   0    done

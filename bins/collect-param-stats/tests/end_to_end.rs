@@ -7,7 +7,7 @@ mod support;
 use std::path::Path;
 use std::process::Command;
 
-use support::{assert_interruptible, fixtures, provenance, redacted, rounded, stderr, table};
+use support::{fixtures, provenance, redacted, rounded, stderr, table};
 
 /// Runs in `fixtures/`, so that paths in messages are the same everywhere.
 fn command(model_a: &str, model_b: &str, outdir: &Path) -> Command {
@@ -175,24 +175,4 @@ fn every_format_can_be_asked_for_and_a_stale_one_goes() {
     assert_eq!(run("csv,parquet,csv"), "csv parquet");
     assert_eq!(run("csv"), "csv");
     assert_eq!(run("parquet"), "parquet");
-}
-
-/// So many 4096 × 4096 matrices of zeros.
-fn sparse_model(path: &Path, tensors: usize) {
-    let name = |index| format!("layers.{index}.mlp.up_proj.weight");
-    let tensors: Vec<_> = (0..tensors).map(|index| (name(index), vec![4096, 4096])).collect();
-    support::sparse_model(path, &tensors);
-}
-
-#[test]
-#[cfg(unix)]
-fn a_signal_ends_the_run_without_output() {
-    for (signal, code) in [("-INT", 130), ("-TERM", 143)] {
-        let folder = tempfile::tempdir().unwrap();
-        let model = folder.path().join("model.safetensors");
-        sparse_model(&model, 400); // 27 GB of zeros: far longer than the signal takes
-        let outdir = folder.path().join("results");
-        let model = model.to_str().unwrap();
-        assert_interruptible(command(model, model, &outdir), &outdir, signal, code);
-    }
 }
