@@ -69,7 +69,9 @@ impl Place {
     /// The bytes of a journal of these.
     fn bytes_of(&self, outcomes: &[(String, Outcome)]) -> Vec<u8> {
         let mut journal = Journal::new(self.path(), &identity()).unwrap();
-        outcomes.iter().for_each(|(name, outcome)| journal.append(name, outcome).unwrap());
+        for (name, outcome) in outcomes {
+            journal.append(name, outcome).unwrap();
+        }
         std::fs::read(self.path()).unwrap()
     }
 
