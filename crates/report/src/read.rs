@@ -1,5 +1,6 @@
 //! Reads a table back: one that this crate wrote, or one of the Python scripts that had some of the same columns.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Read, Seek as _};
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use arrow::compute::{cast, concat_batches};
 use arrow::csv::reader::Format;
 use arrow::datatypes::{DataType, Field, Float64Type, Schema};
 use arrow::error::ArrowError;
-use intake::contained;
+use intake::{contained, shown};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use crate::{Error, Provenance, Row};
@@ -40,6 +41,7 @@ impl Table {
         // The crate parquet panics at some damaged files.
         let table = contained(|| if is_parquet { read_parquet(file) } else { read_csv(&file) });
         let table = table.unwrap_or_else(|_| Err(ArrowError::ParquetError(CONTRADICTION.into())));
+        let table = table.and_then(|table| unique_names(&table.0).map(|()| table));
         let (batch, provenance) =
             table.map_err(|source| Error::NotATable { path: path.into(), source: Box::new(source) })?;
         Ok(Self { path: path.into(), batch, provenance })
@@ -164,6 +166,15 @@ const PROPORTION: u64 = 64;
 /// Bytes of a line of CSV, and of the first one, which has the names.
 const LONGEST_LINE: usize = 64 << 20;
 const LONGEST_HEADER: u64 = 1 << 20;
+
+/// Readers differ on which of two columns of one name counts.
+fn unique_names(batch: &RecordBatch) -> Result<(), ArrowError> {
+    let mut names = HashSet::new();
+    match batch.schema_ref().fields().iter().find(|field| !names.insert(field.name())) {
+        Some(twice) => Err(ArrowError::SchemaError(format!("column {} is there twice", shown(twice.name())))),
+        None => Ok(()),
+    }
+}
 
 /// A few bytes may stand for billions of equal rows.
 fn read_parquet(file: File) -> Result<(RecordBatch, Provenance), ArrowError> {

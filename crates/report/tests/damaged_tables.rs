@@ -106,3 +106,82 @@ fn no_damage_is_a_panic_or_a_word() {
     assert_eq!(reports.load(Ordering::Relaxed), 0, "contained panics are silent");
     assert!(read > TRIALS / 10 && refused > TRIALS / 10, "{read} read, {refused} refused");
 }
+
+const COLUMNS: [&str; 5] = [
+    "layer,group,dW_fro_layer,mean_dW_stable_rank,count_mats,count_changed,W_fro_layer,dW_fro_layer_rel,\
+     max_dW_spectral,max_dW_spectral_rel",
+    "layer,name,group,component,dW_fro,dW_stable_rank,W_fro,dW_stable_rank_lo,dW_stable_rank_hi",
+    "index,name,operator,value,lower,upper",
+    "layer,model,split,site,mean_norm,mean_norm_lo,mean_norm_hi",
+    "layer,split,site,model_a,model_b,model_a_l2_norm,model_b_l2_norm,mean_diff_l2,mean_cosine,relative_diff,\
+     mean_diff_l2_lo,mean_diff_l2_hi",
+];
+
+/// A table of these columns with whatever in its cells.
+fn extreme(columns: &str, path: &Path, random: &mut ChaCha8Rng) -> Table {
+    const NUMBERS: [&str; 14] = [
+        "0",
+        "1",
+        "-1",
+        "1e308",
+        "-1e308",
+        "1.7976931348623157e308",
+        "1e-320",
+        "5e-324",
+        "-5e-324",
+        "inf",
+        "nan",
+        "",
+        "1e16",
+        "x",
+    ];
+    const LAYERS: [&str; 8] = ["0", "1", "2", "4294967295", "-1", "0.5", "", "1000000"];
+    const NAMES: [&str; 6] = ["attn", "mlp", "dW", "../\u{1b}[2J</svg>\u{202e}", "", "resid_post"];
+    let mut csv = format!("{columns}\n");
+    for _ in 0..=below(random, 8) {
+        let cells = columns.split(',').map(|column| match column {
+            "layer" | "index" => LAYERS[below(random, LAYERS.len())],
+            "name" | "group" | "component" | "operator" | "model" | "split" | "site" | "model_a"
+            | "model_b" => NAMES[below(random, NAMES.len())],
+            _ => NUMBERS[below(random, NUMBERS.len())],
+        });
+        csv += &(cells.collect::<Vec<_>>().join(",") + "\n");
+    }
+    std::fs::write(path, csv).unwrap();
+    Table::read(path).unwrap()
+}
+
+#[test]
+fn no_number_leaves_a_picture() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("table.csv");
+    let mut random = ChaCha8Rng::seed_from_u64(8);
+    let mut drawn = 0;
+    for _ in 0..40 {
+        let [layers, matrices, values, norms, differences] =
+            COLUMNS.map(|columns| extreme(columns, &path, &mut random));
+        let pictures = [
+            param_stats_pictures(&layers, Some(&matrices), Some(&values), "title"),
+            activation_pictures(&norms, Some(&differences), "title"),
+        ];
+        for picture in pictures.into_iter().flatten().flatten() {
+            let svg = picture.svg();
+            let paths: String =
+                svg.split(" d=\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+            assert!(!paths.contains("NaN") && !paths.contains("inf"), "{}", picture.name);
+            let numbers =
+                paths.split(|c: char| c.is_alphabetic() || c == ' ').filter(|text| !text.is_empty());
+            assert!(
+                numbers.map(|text| text.parse::<f64>().unwrap()).all(|place| (-1.0..1000.0).contains(&place)),
+                "{}",
+                picture.name
+            );
+            drawn += 1;
+        }
+    }
+    assert!(drawn > 80, "{drawn}");
+    let name = "long".repeat(250_000);
+    std::fs::write(&path, format!("layer,group,dW_fro_layer\n0,{name},1\n")).unwrap();
+    let pictures = param_stats_pictures(&Table::read(&path).unwrap(), None, None, "").unwrap();
+    assert!(pictures[0].png().is_ok());
+}

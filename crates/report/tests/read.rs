@@ -81,6 +81,7 @@ fn what_is_no_table_is_refused_by_name() {
         ("cut.parquet", b"PAR1 and no more"),
         ("torn.csv", b"a,b\n1,2\n3\n"),
         ("binary.csv", b"\xff\xfe\x00\x01"),
+        ("twice.csv", b"layer,layer\n0,1\n"),
     ] {
         let file = folder.path().join(name);
         std::fs::write(&file, bytes).unwrap();

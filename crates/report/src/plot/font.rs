@@ -100,8 +100,13 @@ pub(super) fn fitted(text: &str, size: f64, most: f64) -> String {
     if width(text, size) <= most {
         return text.to_owned();
     }
-    let kept = (0..characters.len()).rev().find(|kept| width(&shortened(*kept), size) <= most);
-    shortened(kept.unwrap_or_default())
+    // A name may have a million characters: between one number that fits and one that does not, halve.
+    let (mut fits, mut too_many) = (0, characters.len());
+    while too_many - fits > 1 {
+        let kept = usize::midpoint(fits, too_many);
+        if width(&shortened(kept), size) <= most { fits = kept } else { too_many = kept }
+    }
+    shortened(fits)
 }
 
 /// A text in lines no wider than that, broken between words.

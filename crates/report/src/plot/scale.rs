@@ -41,6 +41,8 @@ const NEAR_ZERO: f64 = 0.3;
 /// Room above and below the values, as a share of their range, or as a factor.
 const MARGIN: f64 = 0.06;
 const LOG_MARGIN: f64 = 1.3;
+/// Where a linear axis ends, so that its length is finite, and the largest ratio of the ends of a logarithmic one.
+const GREATEST: f64 = 1e300;
 /// Where zero stands on a logarithmic axis, and where its logarithmic part begins.
 const ZERO_AT: f64 = 0.04;
 const LOG_FROM: f64 = 0.13;
@@ -63,6 +65,9 @@ impl Scale {
     }
 
     fn linear(low: f64, high: f64) -> Self {
+        // The other way round, there are no values.
+        let [low, high] =
+            if low <= high { [low, high].map(|end| end.clamp(-GREATEST, GREATEST)) } else { [low, high] };
         let span = if high > low { high - low } else { (high.abs() * 0.1).max(f64::MIN_POSITIVE) };
         let (low, high) = match (low.is_finite(), high > low) {
             (false, _) => (0.0, 1.0),
@@ -94,7 +99,8 @@ impl Scale {
 
     /// A logarithmic axis; with a place for zero below a break if asked for.
     pub(super) fn logarithmic(low: f64, high: f64, with_zero: bool) -> Self {
-        let (low, high) = (low / LOG_MARGIN, high * LOG_MARGIN);
+        let high = (high * LOG_MARGIN).min(f64::MAX);
+        let low = (low / LOG_MARGIN).max(high / GREATEST);
         let (mut ticks, minor) = ticks::logarithmic(low, high);
         if with_zero {
             ticks.insert(0, (0.0, "0".into()));
