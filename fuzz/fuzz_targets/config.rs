@@ -9,9 +9,11 @@ fuzz_target!(|config: &[u8]| {
         r#"{"wte.weight":{"dtype":"U8","shape":[2,2],"data_offsets":[0,4]},"#,
         r#""lm_head.weight":{"dtype":"U8","shape":[2,2],"data_offsets":[4,8]}}"#
     );
-    let weights = [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &[1, 2, 3, 4, 1, 2, 3, 4]].concat();
-    peak::at_most((4 << 20) + 512 * config.len(), || {
-        let opened = MemoryFiles::new([("config.json", config), ("model.safetensors", &*weights)], false).open(None);
+    let weights =
+        [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &[1, 2, 3, 4, 1, 2, 3, 4]].concat();
+    peak::at_most((8 << 20) + 512 * config.len(), || {
+        let opened =
+            MemoryFiles::new([("config.json", config), ("model.safetensors", &*weights)], false).open(None);
         if let Ok(checkpoint) = &opened {
             assert_eq!(checkpoint.tensors().len(), 2, "a configuration adds and takes no tensor");
         }

@@ -10,7 +10,7 @@ fn shard(tensor: &str) -> Vec<u8> {
 }
 
 fuzz_target!(|index: &[u8]| {
-    peak::at_most((4 << 20) + 512 * index.len(), || {
+    peak::at_most((8 << 20) + 512 * index.len(), || {
         let (a, b) = (shard("w"), shard("x"));
         let files = [("model.safetensors.index.json", index), ("a", &*a), ("b", &*b)];
         invariants::hold(MemoryFiles::new(files, false).open(None));

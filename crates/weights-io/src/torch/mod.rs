@@ -14,8 +14,8 @@ use crate::{Error, Source};
 use intake::shown;
 
 /// What the tensors of a file may come to, in multiples of its length: each element counts, wherever tensors share a
-/// storage or one is expanded (stride 0), and so does every byte that is inflated on the way to them. Whatever walks
-/// through all tensors then takes a time that the file's real size justifies.
+/// storage or one is expanded (stride 0), and so does every byte that is read or inflated on the way to them. Whatever
+/// walks through all tensors then takes a time that the file's real size justifies.
 const MAX_EXPANSION: usize = 64;
 /// A smaller file counts as this long.
 const SMALL_FILE: usize = 64 << 10;
@@ -113,13 +113,14 @@ fn collect(
     Ok(contents)
 }
 
-/// Bytes of all elements, and those that are inflated on the way to them.
+/// Bytes of all elements or, if they are more, of what lies between them; and what is read and inflated on the way.
 fn cost(tensor: &TensorInfo) -> usize {
-    let inflated = match tensor.storage {
+    let elements = tensor.element_count().saturating_mul(tensor.dtype.size());
+    let on_the_way = match tensor.storage {
         Storage::Stored { .. } => 0,
-        Storage::Deflated { start, .. } => start.saturating_add(tensor.extent()),
+        Storage::Deflated { compressed_len, start, .. } => compressed_len.saturating_add(start),
     };
-    inflated.saturating_add(tensor.element_count().saturating_mul(tensor.dtype.size()))
+    on_the_way.saturating_add(elements.max(tensor.extent()))
 }
 
 fn beyond_expansion(saved: &SavedTensor, limit: usize) -> Option<String> {
