@@ -136,7 +136,7 @@ fn a_name_that_is_no_text_is_an_error() {
     let error = Checkpoint::open(&path).unwrap_err();
     let cause = std::error::Error::source(&error).unwrap().to_string();
     assert!(
-        error.to_string().contains("model.safetensors") && cause.contains("surrogate"),
+        error.to_string().contains("model.safetensors") && cause.contains("hex escape"),
         "{error}: {cause}"
     );
 }
