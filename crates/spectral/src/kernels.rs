@@ -22,7 +22,7 @@ pub(crate) fn dispatch<O: WithSimd>(operation: O) -> O::Output {
     }
 }
 
-/// What [`dispatch`] chooses on this machine. The last bits of results depend on it.
+/// The instruction set that kernels use on this machine, as `pulp` calls it. The last bits of results depend on it.
 #[must_use]
 pub fn instruction_set() -> &'static str {
     struct Name;
