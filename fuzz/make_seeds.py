@@ -14,7 +14,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 FIXTURES = HERE.parent / "fixtures"
 LIMIT = 12 << 10  # bytes of one seed
-TARGET = 45 << 10  # bytes of one target's seeds
+TARGET = 40 << 10  # bytes of one target's seeds
 
 
 class Seeds:
@@ -128,12 +128,24 @@ def folders():
     seeds.write()
 
 
+FAMILIES = ("llama", "gpt_neox", "gpt2", "gemma3_text", "mixtral", "falcon_new", "bloom", "phi3_longrope")
+
+
+def model_configs():
+    seeds = Seeds("model_config")
+    for number, family in enumerate(FAMILIES):
+        for path in sorted((FIXTURES / "activations" / "families").glob(f"{family}*/config*.json")):
+            seeds.add(bytes([number]) + path.read_bytes())
+    seeds.write()
+
+
 if __name__ == "__main__":
     pickles()
     torch()
     safetensors()
     json_files()
     folders()
+    model_configs()
     for folder in sorted((HERE / "seeds").iterdir()):
         sizes = [path.stat().st_size for path in folder.iterdir()]
         print(f"{folder.name}: {len(sizes)} seeds, {sum(sizes)} bytes")

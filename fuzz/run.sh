@@ -5,7 +5,7 @@
 cd "$(dirname "$0")" || exit 2
 # Shallow traces of allocations and little of what was freed: half as fast again.
 export ASAN_OPTIONS="${ASAN_OPTIONS:-malloc_context_size=3:quarantine_size_mb=16}"
-[ -n "$BUILT" ] || nice -n 19 cargo +nightly fuzz build >/tmp/fuzz-build.log 2>&1 || { tail -20 /tmp/fuzz-build.log; exit 1; }
+[ -n "$BUILT" ] || nice -n 19 cargo +nightly fuzz build ${FEATURES:+--features "$FEATURES"} >/tmp/fuzz-build.log 2>&1 || { tail -20 /tmp/fuzz-build.log; exit 1; }
 for target in ${*:-index config torch_zip safetensors torch_legacy pickle checkpoint_folder}; do
     case $target in
         pickle | torch_legacy) dict=pickle.dict max=2048 ;;

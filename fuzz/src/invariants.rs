@@ -1,7 +1,5 @@
 //! What must hold of every outcome, whatever the input.
 
-use std::error::Error as _;
-
 use weights_io::{Checkpoint, Error, Selection, Status, pairs};
 
 /// Bytes that a message may have, with all its causes.
@@ -30,6 +28,11 @@ pub fn hold_and_pair(opened: Result<Checkpoint, Error>) {
 /// An error has a hint, and its message is bounded and can be shown on a terminal.
 pub fn explains(error: &Error) {
     assert!(!error.hint().is_empty(), "no hint: {error}");
+    is_printable(error);
+}
+
+/// A message and its causes are bounded and can be shown on a terminal.
+pub fn is_printable(error: &dyn std::error::Error) {
     let causes = std::iter::successors(error.source(), |&cause| cause.source());
     for text in std::iter::once(error.to_string()).chain(causes.map(ToString::to_string)) {
         assert!(!text.is_empty());

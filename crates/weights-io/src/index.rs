@@ -19,6 +19,9 @@ pub(crate) struct Index {
     pub(crate) shards: Vec<String>,
 }
 
+/// Bytes of the largest index that is read: 100,000 tensors take about ten million.
+const LARGEST: usize = 32 << 20;
+
 #[derive(Deserialize)]
 struct IndexFile {
     weight_map: UniqueMap<String>,
@@ -27,7 +30,10 @@ struct IndexFile {
 /// Reads an index.
 pub(crate) fn read(file: &dyn Source) -> Result<Index, Error> {
     let path = file.path();
-    let text = source::read_small(file)?;
+    if file.len() > LARGEST {
+        return Err(Error::TooLarge { path: path.into(), len: file.len(), limit: LARGEST });
+    }
+    let text = source::read(file, 0..file.len())?;
     refuse_impostor(path, &text)?;
     let invalid = |detail: String| Error::Index { path: path.into(), detail };
     let parsed: IndexFile = serde_json::from_slice(&text)

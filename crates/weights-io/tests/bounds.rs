@@ -104,6 +104,12 @@ fn ten_thousand_shards() {
     assert!(message.contains("6000 of 10000 shards missing or damaged: model-00000-of"), "{message}");
 }
 
+fn an_index_beyond_any_model() {
+    let index = vec![b' '; 33 << 20];
+    let opened = peak::at_most(64 << 20, || open(&[(PREFERENCE[0], &index)]));
+    assert!(matches!(opened, Err(Error::TooLarge { .. })), "{opened:?}");
+}
+
 /// Each head could be tied to each embedding: their values are compared with a few only.
 fn many_heads_and_embeddings() {
     let names = (0..10_000).flat_map(|i| [format!("m{i}.wte.weight"), format!("m{i}.lm_head.weight")]);
@@ -176,6 +182,7 @@ fn shared_storages() {
 fn work_and_memory_follow_the_size_of_the_files() {
     a_hundred_thousand_tensors();
     ten_thousand_shards();
+    an_index_beyond_any_model();
     many_heads_and_embeddings();
     many_slices();
     long_texts_named_again_and_again();
