@@ -183,3 +183,34 @@ fn a_run_that_is_not_to_be_resumed_says_what_it_does() {
     assert!(taken_over(&message) > Some(0), "{message}");
     assert_same_files(&results(&place.tables("out")), &expected);
 }
+
+/// A journal of these matrices has 96 KB, the largest table as Parquet 76 KB.
+#[test]
+fn a_journal_that_finds_no_room_stops_no_run() {
+    let place = Place::new();
+    let run = |blocks: &str, flags: &[&str]| {
+        let inner = place.command(2, "out");
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("ulimit -f {blocks}; exec \"$@\""), "sh"]).current_dir(&place.folder);
+        shell.arg(inner.get_program()).args(inner.get_args()).args(["--format", "parquet"]).args(flags);
+        shell.stderr(Stdio::piped());
+        shell
+    };
+    let ended = |mut command: Command| {
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(GAPS), "{}", stderr(&output));
+        (stderr(&output), results(&place.tables("out")))
+    };
+    let (_, expected) = ended(run("unlimited", &[]));
+    let (message, found) = ended(run("168", &[])); // of 512 bytes each
+    let path = "out/a__to__b/param_stats.journal";
+    let warning = format!("warning: this run cannot be resumed from here on: {path} cannot be written: ");
+    assert_eq!(message.matches(&warning).count(), 1, "{message}");
+    assert_same_files(&found, &expected);
+    assert!(!place.journal().exists());
+
+    place.signalled(run("168", &[]), "-KILL", 80_000);
+    let (message, found) = ended(run("unlimited", &["--resume"]));
+    assert!(!message.contains("warning"), "an end that is missing is no damage: {message}");
+    assert_same_files(&found, &expected);
+}

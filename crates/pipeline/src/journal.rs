@@ -1,9 +1,9 @@
 //! A file of finished matrices, from which a run that was stopped can go on.
 //!
 //! It begins with a line that says what it is. Then come records: what identifies the comparison, and one for each
-//! matrix. A record is the length of its payload, the same inverted (4 bytes each, little-endian), a SHA-256 over the hash
-//! of the record before and the payload, and the payload, written by postcard. So a record is believed only if all before it
-//! are as they were written, and an end that is missing is told from one that is damaged.
+//! matrix. A record is the length of its payload, the same inverted (4 bytes each, little-endian), a SHA-256 over the
+//! hash of the record before and the payload, and the payload, written by postcard. So a record is believed only if all
+//! before it are as they were written, and an end that is missing is told from one that is damaged.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
@@ -148,8 +148,8 @@ impl Journal {
         Ok(Self { path, file: Err(Box::new(file.take(believed))), last })
     }
 
-    /// Adds a matrix. With the first one, the journal takes the place of whatever has its name: until then an earlier run
-    /// can be gone on with, and nothing that somebody put there is followed or written to.
+    /// Adds a matrix. With the first one, the journal takes the place of whatever has its name: until then an earlier
+    /// run can be gone on with, and nothing that somebody put there is followed or written to.
     ///
     /// # Errors
     /// The disk is full, for example. What was added before stands.

@@ -30,7 +30,8 @@ struct Kept {
 }
 
 impl<'a> Finished<'a> {
-    /// Takes over what an earlier run into this folder finished, if this one is to resume it and compares the same.
+    /// Takes over what an earlier run into this folder finished, if this one is to resume it and compares the same:
+    /// outcomes by name.
     pub(crate) fn start(
         folder: &Path,
         identity: &Inputs,
@@ -45,24 +46,24 @@ impl<'a> Finished<'a> {
             kept: Mutex::new(Kept { journal: None, count: 0 }),
         };
         let path = || finished.path.clone();
-        let mut outcomes = HashMap::new();
-        let journal = match finished.earlier(identity, resume) {
-            None => Journal::new(path(), &identity.0),
-            Some(mut earlier) => {
-                outcomes = std::mem::take(&mut earlier.outcomes);
-                let count = names.iter().filter(|name| outcomes.contains_key(**name)).count();
-                if resume {
-                    finished.kept().count = count;
-                    observer.resumed(count, names.len());
-                    Journal::going_on(path(), earlier)
-                } else {
-                    outcomes.clear();
+        let earlier = finished.earlier(identity, resume).map(|earlier| {
+            (names.iter().filter(|name| earlier.outcomes.contains_key(**name)).count(), earlier)
+        });
+        let (journal, outcomes) = match earlier {
+            Some((count, mut earlier)) if resume => {
+                finished.kept().count = count;
+                observer.resumed(count, names.len());
+                let outcomes = std::mem::take(&mut earlier.outcomes);
+                (Journal::going_on(path(), earlier), outcomes)
+            }
+            earlier => {
+                if let Some((count, _)) = earlier {
                     let of = names.len();
                     observer.warned(&format!(
                         "an earlier run finished {count} of {of} matrices; this one does not resume it"
                     ));
-                    Journal::new(path(), &identity.0)
                 }
+                (Journal::new(path(), &identity.0), HashMap::new())
             }
         };
         match journal {
@@ -105,7 +106,8 @@ impl<'a> Finished<'a> {
         }
     }
 
-    /// A failure of the comparison, with a word on what is kept. Nothing is, if the comparison can never be resumed.
+    /// A failure of the comparison, with a word on what is kept: nothing, if a model changed and the comparison can
+    /// never be resumed.
     pub(crate) fn explained(&self, error: Error) -> Error {
         let (finished, matrices) = (self.kept().count, self.matrices);
         match error {

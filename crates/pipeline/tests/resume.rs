@@ -1,4 +1,4 @@
-//! A comparison that was stopped goes on where it was: nothing is computed twice, and the tables are the same to the byte.
+//! A comparison that was stopped goes on where it was: nothing is computed twice, and tables are the same bytes.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a panic is how a test fails
 
 use std::collections::BTreeMap;

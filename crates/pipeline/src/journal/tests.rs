@@ -215,8 +215,8 @@ fn an_earlier_journal_stays_until_the_first_matrix_is_finished() {
     assert_eq!(place.read().unwrap().unwrap().outcomes.len(), 1);
 }
 
-/// If this fails, [`Outcome`] has another form: [`FIRST_LINE`] gets another number, and this test another hash. A release
-/// reads only its own journals, but development would take over numbers in each other's places.
+/// If this fails, [`Outcome`] has another form: [`FIRST_LINE`] gets another number, and this test another hash. A
+/// release reads only its own journals, but development would take over numbers in each other's places.
 #[test]
 fn another_form_gets_another_number() {
     let hash = Sha256::digest(Place::new().bytes_of(&outcomes()));
