@@ -243,6 +243,33 @@ fn a_signal_ends_a_stream() {
     assert!(!outdir.exists());
 }
 
+#[test]
+fn a_stream_that_was_killed_fetches_what_it_had_not_finished() {
+    let online = Online::new();
+    let local = put_sharded(&online);
+    online.hub.fail("/cdn/", Fault::Delay(Duration::from_millis(200)), 100);
+    let outdir = online.outdir("streamed");
+    let streamed = || {
+        let mut command = compare(&online, "org/a", "org/b", &outdir);
+        command.args(["--stream", "--resume", "--threads", "1"]).stderr(Stdio::piped());
+        command
+    };
+    let journal = outdir.join("org_a__to__org_b/param_stats.journal");
+    let mut child = streamed().spawn().unwrap();
+    wait_until("some layers are finished", || journal.metadata().is_ok_and(|file| file.len() > 4_000));
+    child.kill().unwrap();
+    child.wait().unwrap();
+
+    online.hub.forget_requests();
+    let output = streamed().output().unwrap();
+    let message = stderr(&output);
+    assert_eq!(output.status.code(), Some(0), "{message}");
+    assert_same_tables(&csv_files(&outdir), &local);
+    let (finished, _) = message.split_once(" of 16 matrices were finished by an earlier run\n").unwrap();
+    let needed = NEEDED - finished.parse::<u64>().unwrap() * 2 * LAYER as u64;
+    assert!(needed < NEEDED && online.hub.sent() <= needed, "{} of {needed} bytes", online.hub.sent());
+}
+
 /// A gigabyte and a quarter, and an address space of one for all that the tool needs.
 #[test]
 #[cfg(target_os = "linux")]
