@@ -93,6 +93,7 @@ mod matrix_row;
 mod memory;
 mod observer;
 mod pair_bytes;
+mod param_options;
 mod param_rows;
 mod param_stats;
 mod plots;
@@ -112,7 +113,8 @@ pub use html_report::{ComparisonTables, HtmlReportOptions, html_report};
 pub use hub::{Hub, ModelReference};
 pub use ledger::{COMPARED, NON_FINITE};
 pub use observer::{Observer, Side};
-pub use param_stats::{ParamStats, ParamStatsOptions, param_stats};
+pub use param_options::ParamStatsOptions;
+pub use param_stats::{ParamStats, param_stats};
 pub use plots::{
     PictureFormat, PlotActivationNormsOptions, PlotParamStatsOptions, Plotted, plot_activation_norms,
     plot_param_stats,
