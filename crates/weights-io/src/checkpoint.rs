@@ -312,13 +312,12 @@ impl Checkpoint {
     /// one.
     ///
     /// # Errors
-    /// [`Error::Io`] if a deflated entry is damaged or the bytes cannot be read; [`Error::Changed`].
+    /// [`Error::Torch`] if a deflated entry is damaged; [`Error::Io`], [`Error::Changed`].
     pub fn view<'a>(&'a self, tensor: &'a TensorInfo) -> Result<TensorView<'a>, Error> {
         let file = &*self.shards[tensor.shard];
         let mut bytes = source::read(file, stored_range(tensor))?;
         if let Storage::Deflated { start, .. } = tensor.storage {
-            let inflated = torch::zip::inflate_range(&bytes, start, tensor.extent());
-            bytes = Cow::Owned(inflated.map_err(|source| Error::Io { path: file.path().into(), source })?);
+            bytes = Cow::Owned(torch::zip::inflate_range(file, &bytes, start, tensor.extent())?);
         }
         Ok(TensorView { dtype: tensor.dtype, shape: &tensor.shape, strides: &tensor.strides, bytes })
     }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 
 use zip::CompressionMethod;
 
@@ -103,25 +103,25 @@ fn content<'f>(file: &'f dyn Source, place: &Place, limit: usize) -> Result<Cow<
     flate2::read::DeflateDecoder::new(&*stored)
         .take(limit as u64 + 1)
         .read_to_end(&mut bytes)
-        .map_err(|source| Error::Io { path: file.path().into(), source })?;
+        .map_err(|error| damaged(file, &error))?;
     if bytes.len() > limit { Err(too_large("inflated bytes")) } else { Ok(Cow::Owned(bytes)) }
 }
 
 /// The bytes `start..start + length` of a deflated entry: what comes before is inflated and dropped.
 pub(crate) fn inflate_range(
+    file: &dyn Source,
     compressed: &[u8],
     start: usize,
     length: usize,
-) -> Result<Vec<u8>, std::io::Error> {
+) -> Result<Vec<u8>, Error> {
     let mut inflated = flate2::read::DeflateDecoder::new(compressed);
-    std::io::copy(&mut inflated.by_ref().take(start as u64), &mut std::io::sink())?;
     let mut bytes = Vec::new(); // grows with what is really there, not with what the directory claims
-    inflated.take(length as u64).read_to_end(&mut bytes)?;
-    if bytes.len() != length {
-        return Err(std::io::Error::new(
-            std::io::ErrorKind::UnexpectedEof,
-            "the deflated entry is too short",
-        ));
-    }
-    Ok(bytes)
+    std::io::copy(&mut inflated.by_ref().take(start as u64), &mut std::io::sink())
+        .and_then(|_| inflated.take(length as u64).read_to_end(&mut bytes))
+        .and_then(|read| if read == length { Ok(bytes) } else { Err(ErrorKind::UnexpectedEof.into()) })
+        .map_err(|error| damaged(file, &error))
+}
+
+fn damaged(file: &dyn Source, error: &std::io::Error) -> Error {
+    Error::Torch { path: file.path().into(), detail: format!("a deflated entry is damaged: {error}") }
 }
