@@ -5,6 +5,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use arrow::array::{ArrayRef, DictionaryArray, RecordBatch};
+use arrow::datatypes::Int8Type;
+use parquet::arrow::ArrowWriter;
+use parquet::basic::Compression;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use pipeline::{DatasetsOptions, Hub, SampleSource, create_datasets};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -76,4 +81,37 @@ fn no_damage_is_a_panic_or_a_word() {
     drop(std::panic::take_hook());
     assert_eq!(reports.load(Ordering::Relaxed), 0, "contained panics are silent");
     assert!(read > TRIALS && refused > TRIALS, "{read} read, {refused} refused");
+}
+
+/// A few pages may stand for far more text than memory holds.
+#[test]
+fn a_long_text_that_many_rows_share_costs_no_more_than_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shared.parquet");
+    let long = "x".repeat(13 << 20);
+    let rows = [vec![long.as_str(); 70], vec!["short"]].concat();
+    let texts: ArrayRef = Arc::new(DictionaryArray::<Int8Type>::from_iter(rows));
+    let batch = RecordBatch::try_from_iter([("text", texts)]).unwrap();
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::SNAPPY)
+        .set_dictionary_page_size_limit(1 << 30)
+        .set_data_page_row_count_limit(1 << 20)
+        .set_statistics_enabled(EnabledStatistics::None)
+        .build();
+    let file = std::fs::File::create(&path).unwrap();
+    let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties)).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    assert!(path.metadata().unwrap().len() < 2 << 20);
+
+    let spec = format!("{}:text", path.display()).parse().unwrap();
+    let forget = SampleSource { spec, min_chars: 1 };
+    let options = DatasetsOptions {
+        forget: Some(forget),
+        retain: None,
+        ..DatasetsOptions::new(folder.path().join("data"))
+    };
+    let found = create_datasets(&options, &Hub::default(), &(), &AtomicBool::new(false)).unwrap();
+    let counts = found.texts[0].0.counts;
+    assert_eq!((counts.rows_read, counts.too_long, counts.taken), (71, 70, 1));
 }

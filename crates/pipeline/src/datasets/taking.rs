@@ -116,8 +116,11 @@ impl Taking<'_> {
 /// The sample that a row holds, if it is one; if not, the reason is counted.
 fn fit(text: Option<&str>, min_chars: usize, counts: &mut RowCounts) -> Option<String> {
     counts.rows_read += 1;
-    let line = text.map(one_line);
+    // A line end has at most three bytes, and one as a space: of a text much too long, the line need not be made.
+    let is_endless = text.is_some_and(|text| text.trim().len() > 3 * LONGEST);
+    let line = text.filter(|_| !is_endless).map(one_line);
     let reason = match &line {
+        None if is_endless => &mut counts.too_long,
         None => &mut counts.null,
         Some(line) if line.is_empty() => &mut counts.empty,
         Some(line) if line.len() > LONGEST => &mut counts.too_long,
