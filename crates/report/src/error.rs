@@ -16,6 +16,12 @@ pub enum Error {
         /// The refusal of the operating system.
         source: std::io::Error,
     },
+    /// Another run writes into the output folder.
+    #[error("another run is writing into {}", path.display())]
+    InUse {
+        /// The folder.
+        path: PathBuf,
+    },
     /// A file cannot be written, flushed to disk or put in place.
     #[error("cannot write {}", path.display())]
     File {
@@ -93,6 +99,7 @@ impl Error {
             Self::Folder { .. } | Self::File { .. } | Self::Csv { .. } | Self::Parquet { .. } => {
                 "check the free space and the permissions there, or choose another folder for the output"
             }
+            Self::InUse { .. } => "wait until it has ended, or choose another folder for the output",
             Self::Read { source, .. } if let Some(foreign) = Foreign::behind(source) => foreign.hint(),
             Self::Read { .. } => {
                 "give the path of a table, such as per_layer.csv or activation_norms.parquet"

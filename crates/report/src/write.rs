@@ -1,6 +1,5 @@
 //! Writes a set of tables: each is complete under a temporary name and on disk before any takes its final name.
 
-use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -10,7 +9,8 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 use tempfile::NamedTempFile;
 
-use crate::{Error, Row};
+use crate::folder::folder_of;
+use crate::{Error, OutputFolder, Row};
 
 /// File format of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -61,49 +61,40 @@ impl Provenance {
 /// # Errors
 /// [`Error::Folder`], [`Error::File`].
 pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let mut tables = Tables::create(folder, &[])?;
-    tables.stage_file(&name, bytes)?;
-    tables.finish().map(drop)
+    let mut file = Tables::of(OutputFolder::share(folder_of(path))?, &[]);
+    file.stage_bytes(path.to_path_buf(), bytes)?;
+    file.finish().map(drop)
 }
 
 /// A folder that receives tables, all of them or none.
 #[derive(Debug)]
 pub struct Tables {
-    folder: PathBuf,
-    /// Folders that did not exist before, deepest first; taken away again if nothing was written.
-    created: Vec<PathBuf>,
     formats: Vec<Format>,
+    /// Complete and on disk, and where they are to go. Before the folder, which goes away only if it is empty.
     staged: Vec<(NamedTempFile, PathBuf)>,
     /// Tables of an earlier run that this one has no counterpart of.
-    left_out: Vec<&'static str>,
+    stale: Vec<PathBuf>,
+    folder: OutputFolder,
 }
 
 impl Tables {
-    /// Makes the folder and tries that a file can be made in it, before the work whose results are to go there.
+    /// Makes the folder, holds it against other runs, and tries that a file can be written in it, before the work whose
+    /// results are to go there ([`OutputFolder::claim`]).
     ///
     /// # Errors
-    /// [`Error::Folder`].
+    /// [`Error::InUse`], [`Error::Folder`].
     pub fn create(folder: impl Into<PathBuf>, formats: &[Format]) -> Result<Self, Error> {
-        let folder = folder.into();
-        let created = folder
-            .ancestors()
-            .take_while(|path| !path.as_os_str().is_empty() && !path.exists())
-            .map(Path::to_path_buf)
-            .collect();
-        let tables =
-            Self { folder, created, formats: formats.to_vec(), staged: Vec::new(), left_out: Vec::new() };
-        let refused = |source| Error::Folder { path: tables.folder.clone(), source };
-        std::fs::create_dir_all(&tables.folder).map_err(refused)?;
-        tables.temporary().map_err(refused)?;
-        Ok(tables)
+        OutputFolder::claim(folder).map(|folder| Self::of(folder, formats))
+    }
+
+    fn of(folder: OutputFolder, formats: &[Format]) -> Self {
+        Self { formats: formats.to_vec(), staged: Vec::new(), stale: Vec::new(), folder }
     }
 
     /// The folder.
     #[must_use]
     pub fn folder(&self) -> &Path {
-        &self.folder
+        self.folder.path()
     }
 
     /// Writes a table under temporary names, one for each format, and flushes it to disk.
@@ -111,9 +102,14 @@ impl Tables {
     /// # Errors
     /// [`Error::File`], [`Error::Csv`], [`Error::Parquet`].
     pub fn stage<R: Row>(&mut self, rows: &[R], provenance: &Provenance) -> Result<(), Error> {
-        for format in self.formats.clone() {
-            let path = self.folder.join(format!("{}.{}", R::TABLE, format.extension()));
-            let mut file = self.temporary().map_err(|source| Error::File { path: path.clone(), source })?;
+        for format in Format::ALL {
+            let path = self.path_of::<R>(format);
+            if !self.formats.contains(&format) {
+                self.stale.push(path); // it would be of an earlier run
+                continue;
+            }
+            let temporary = self.folder.temporary();
+            let mut file = temporary.map_err(|source| Error::File { path: path.clone(), source })?;
             match format {
                 Format::Csv => write_csv(&mut file, rows).map_err(|source| match source {
                     arrow::error::ArrowError::IoError(_, source) => {
@@ -134,8 +130,11 @@ impl Tables {
     /// # Errors
     /// [`Error::File`].
     pub fn stage_file(&mut self, name: &str, bytes: &[u8]) -> Result<(), Error> {
-        let path = self.folder.join(name);
-        let written = self.temporary().and_then(|mut file| file.write_all(bytes).map(|()| file));
+        self.stage_bytes(self.folder().join(name), bytes)
+    }
+
+    fn stage_bytes(&mut self, path: PathBuf, bytes: &[u8]) -> Result<(), Error> {
+        let written = self.folder.temporary().and_then(|mut file| file.write_all(bytes).map(|()| file));
         let file = written.map_err(|source| Error::File { path: path.clone(), source })?;
         self.flush(file, path)
     }
@@ -149,54 +148,37 @@ impl Tables {
 
     /// Says that this set has no such table: one of an earlier run is removed at the end.
     pub fn leave_out<R: Row>(&mut self) {
-        self.left_out.push(R::TABLE);
+        self.stale.extend(Format::ALL.map(|format| self.path_of::<R>(format)));
     }
 
-    /// Gives every staged table its final name, and removes a table of the same name in a format not asked for: it
-    /// would be of an earlier run. Returns the final paths.
+    fn path_of<R: Row>(&self, format: Format) -> PathBuf {
+        self.folder().join(format!("{}.{}", R::TABLE, format.extension()))
+    }
+
+    /// Gives every staged table its final name, in the order of staging. Returns the final paths.
+    ///
+    /// Tables that an earlier run left in their places go first, and so do those that this set has no counterpart of: a
+    /// run that is killed here leaves some tables of its own or some of the earlier run, never some of both. The last one
+    /// goes first and comes last, so that where it is, the set is complete. A file by itself replaces its predecessor at once.
     ///
     /// # Errors
-    /// [`Error::File`].
+    /// [`Error::File`], [`Error::Folder`].
     pub fn finish(mut self) -> Result<Vec<PathBuf>, Error> {
+        let mut earlier = std::mem::take(&mut self.stale);
+        if self.staged.len() > 1 {
+            earlier.extend(self.staged.iter().map(|(_, path)| path.clone()));
+        }
+        if !earlier.is_empty() {
+            earlier.into_iter().rev().try_for_each(remove)?;
+            self.folder.sync()?;
+        }
         let mut written = Vec::with_capacity(self.staged.len());
-        for (file, path) in std::mem::take(&mut self.staged) {
+        for (file, path) in self.staged.drain(..) {
             file.persist(&path).map_err(|error| Error::File { path: path.clone(), source: error.error })?;
-            let is_table =
-                Format::ALL.iter().any(|format| path.extension() == Some(format.extension().as_ref()));
-            for other in Format::ALL.iter().filter(|format| is_table && !self.formats.contains(format)) {
-                remove(path.with_extension(other.extension()))?;
-            }
             written.push(path);
         }
-        for table in &self.left_out {
-            for format in Format::ALL {
-                remove(self.folder.join(format!("{table}.{}", format.extension())))?;
-            }
-        }
-        let synced = File::open(&self.folder).and_then(|folder| folder.sync_all());
-        synced.map_err(|source| Error::Folder { path: self.folder.clone(), source })?;
-        self.created.clear();
+        self.folder.keep()?;
         Ok(written)
-    }
-
-    fn temporary(&self) -> std::io::Result<NamedTempFile> {
-        let mut builder = tempfile::Builder::new();
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            // As any new file, subject to the umask; temporary files are private by default.
-            builder.permissions(std::fs::Permissions::from_mode(0o666));
-        }
-        builder.prefix(".model-diffs-").suffix(".tmp").tempfile_in(&self.folder)
-    }
-}
-
-impl Drop for Tables {
-    fn drop(&mut self) {
-        self.staged.clear();
-        for folder in &self.created {
-            let _ = std::fs::remove_dir(folder); // only if empty
-        }
     }
 }
 
