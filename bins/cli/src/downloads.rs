@@ -99,7 +99,8 @@ impl hub::Observer for Downloads {
     }
 
     fn waiting(&self, why: &str) {
-        // Bars would be torn by a line between them.
-        self.bars.suspend(|| self.printer.say(escape(why)));
+        // Bars would be torn by a line between them. (`suspend` would panic where they cannot be drawn.)
+        let _ = self.bars.clear();
+        self.printer.say(escape(why));
     }
 }

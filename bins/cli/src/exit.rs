@@ -22,8 +22,7 @@ pub enum Exit {
 const FAILED: u8 = 2;
 
 /// The exit code of a run. An error is printed with its causes, outermost first, and a hint.
-#[must_use]
-pub fn finish(result: Result<Exit, Error>, interrupt: &Interrupt) -> ExitCode {
+pub(crate) fn finish(result: Result<Exit, Error>, interrupt: &Interrupt) -> ExitCode {
     match result {
         Ok(Exit::Done) => ExitCode::SUCCESS,
         Ok(Exit::Gaps) => ExitCode::from(1),

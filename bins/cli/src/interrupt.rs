@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use pipeline::Hub;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::flag;
+
+use crate::Printer;
 
 /// The first signal asks the task to stop; a second one ends the process at once.
 #[derive(Clone, Debug, Default)]
@@ -15,12 +17,19 @@ pub struct Interrupt {
 }
 
 impl Interrupt {
-    /// Starts listening.
-    ///
-    /// # Errors
-    /// The operating system refuses to register a handler.
-    pub fn listen() -> std::io::Result<Self> {
+    /// Starts listening. Where the operating system does not allow that, signals end the process at once.
+    #[must_use]
+    pub fn listen(printer: Printer) -> Self {
+        Self::registered().unwrap_or_else(|error| {
+            printer.warn(format_args!("Ctrl-C ends this run without cleaning up: {error}"));
+            Self::default()
+        })
+    }
+
+    fn registered() -> std::io::Result<Self> {
         let interrupt = Self::default();
+        // A write beyond the limit on a file's size is an error then, not the end of the process.
+        flag::register(SIGXFSZ, Arc::default())?;
         for signal in [SIGINT, SIGTERM] {
             // In this order: a signal that finds the flag set already is the second one.
             flag::register_conditional_shutdown(signal, code(signal), Arc::clone(&interrupt.requested))?;

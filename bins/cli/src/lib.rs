@@ -17,7 +17,7 @@ pub use arguments::{
     FormatArguments, RunArguments, StreamArguments, TalkArguments, given_arguments, help_of_models,
     named_file,
 };
-pub use exit::{Exit, finish, message};
+pub use exit::{Exit, message};
 pub use interrupt::Interrupt;
 pub use pictures::{PictureArguments, PictureFormatName, say_plotted};
 pub use printer::{Printer, Verbosity, escape};

@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use pipeline::Error;
 
-use crate::{Exit, Interrupt, Printer, Progress, Verbosity, finish};
+use crate::exit::finish;
+use crate::{Exit, Interrupt, Printer, Progress, Verbosity};
 
 /// Runs a task with progress and interruption. `conclude` says what was found, and how the run ended.
 #[must_use]
@@ -14,13 +15,7 @@ pub fn run<T>(
     conclude: impl FnOnce(Printer, &T) -> Exit,
 ) -> ExitCode {
     let printer = Printer::new(verbosity);
-    let interrupt = match Interrupt::listen() {
-        Ok(interrupt) => interrupt,
-        Err(error) => {
-            printer.warn(format_args!("Ctrl-C ends this run without cleaning up: {error}"));
-            Interrupt::default()
-        }
-    };
+    let interrupt = Interrupt::listen(printer);
     let progress = Progress::new(printer);
     let result = task(&progress, &interrupt);
     progress.clear();

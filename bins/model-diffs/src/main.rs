@@ -7,7 +7,7 @@ mod summary;
 use std::process::ExitCode;
 
 use clap::Parser;
-use cli::{Exit, Interrupt, Printer, Verbosity, finish, run};
+use cli::{Exit, Printer, Verbosity, run};
 use pipeline::{Error, RunOptions, RunOutcome, write_config_template};
 
 use crate::arguments::{Arguments, Command};
@@ -17,19 +17,19 @@ fn main() -> ExitCode {
     match arguments.command {
         None => pipeline(arguments.demo.run.verbosity(), || arguments.demo.options()),
         Some(Command::Run(command)) => pipeline(command.run.verbosity(), || command.options()),
-        Some(Command::Init { file, force }) => {
-            let written = write_config_template(&file, force).map(|()| {
+        Some(Command::Init { file, force }) => run(
+            Verbosity::Normal,
+            |_, _| write_config_template(&file, force),
+            |printer, ()| {
                 let file = cli::escape(&file.to_string_lossy());
-                Printer::new(Verbosity::Normal)
-                    .say(format_args!("edit {file}, then: model-diffs run --config {file}"));
+                printer.say(format_args!("edit {file}, then: model-diffs run --config {file}"));
                 Exit::Done
-            });
-            finish(written, &Interrupt::default())
-        }
+            },
+        ),
         Some(Command::Completions { shell }) => documents::print_completions(shell),
         Some(Command::Man { folder: None }) => documents::print_man_page(),
         Some(Command::Man { folder: Some(folder) }) => {
-            finish(documents::write_man_pages(&folder).map(|()| Exit::Done), &Interrupt::default())
+            run(Verbosity::Normal, |_, _| documents::write_man_pages(&folder), |_, ()| Exit::Done)
         }
     }
 }

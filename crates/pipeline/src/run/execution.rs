@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use hub::{Hub, Located, ModelReference, Wanted};
+use report::OutputFolder;
 
 use crate::activation_texts::Texts;
 use crate::fingerprint::Inputs;
@@ -23,7 +24,8 @@ use crate::{Error, Observer, RunOptions, RunOutcome, StepOutcome, StepStatus, ch
 ///
 /// # Errors
 /// What no step could work with: [`Error::NothingToCompare`], [`Error::SameFolder`], [`Error::Settings`],
-/// [`Error::SplitTwice`]; and [`Error::RunInterrupted`]. What goes wrong in a step is in the outcome.
+/// [`Error::SplitTwice`]; [`Error::Tables`] if the folder cannot be written to, or another run does; and
+/// [`Error::RunInterrupted`]. What goes wrong in a step is in the outcome.
 pub fn run(
     options: &RunOptions,
     hub: &Hub,
@@ -31,6 +33,8 @@ pub fn run(
     interrupted: &AtomicBool,
 ) -> Result<RunOutcome, Error> {
     let plan = Plan::of(options)?;
+    // Steps of two runs would mix otherwise.
+    let _alone = OutputFolder::claim(&options.outroot).map_err(|source| Error::Tables { source })?;
     let state = State::read(&options.outroot).unwrap_or_else(|error| {
         observer.warned(&format!("all steps are done again: {}", error.with_causes()));
         State::default()

@@ -11,6 +11,8 @@ use crate::fingerprint::{Inputs, content_hash};
 
 /// The file in the run's folder.
 const FILE: &str = "run-state.json";
+/// No state is larger: a step of models with ten thousand files each has some megabytes.
+const MAX_BYTES: u64 = 1 << 28;
 
 /// Every finished step of a folder, by where its results are.
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -47,7 +49,7 @@ impl State {
     pub(crate) fn read(outroot: &Path) -> Result<Self, Error> {
         let path = outroot.join(FILE);
         let refused = |source| Error::State { path: path.clone(), source };
-        match std::fs::read(&path) {
+        match intake::read(&path, MAX_BYTES) {
             Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| refused(error.into())),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
             Err(error) => Err(refused(error)),
