@@ -118,6 +118,26 @@ fn activations_that_are_not_finite_show_in_the_exit_code() {
 }
 
 #[test]
+fn a_tokenizer_that_breaks_down_is_an_error_and_no_backtrace() {
+    let outdir = tempfile::tempdir().unwrap();
+    let model =
+        altered(outdir.path(), "a", "tokenizer.json", r#""normalizer": null"#, r#""normalizer": null"#);
+    let text = std::fs::read_to_string(model.join("tokenizer.json")).unwrap();
+    let (before, rest) = text.split_once(r#""pre_tokenizer": "#).unwrap();
+    let (_, after) = rest.split_once(r#""post_processor": "#).unwrap();
+    let breaking = r#"{"type": "FixedLength", "length": 0}"#;
+    let text = format!(r#"{before}"pre_tokenizer": {breaking}, "post_processor": {after}"#);
+    std::fs::write(model.join("tokenizer.json"), text).unwrap();
+    let message = refused(&["--models", model.to_str().unwrap()], &TEXTS, outdir.path());
+    let lines: Vec<&str> = message.lines().collect();
+    assert!(
+        lines[0].starts_with("error: [outdir]/altered_a/tokenizer.json: the tokenizer broke down"),
+        "{message}"
+    );
+    assert!(lines.len() == 2 && lines[1].starts_with("hint: "), "{message}");
+}
+
+#[test]
 fn help_and_version() {
     for (name, text) in support::help_and_version(assert_cmd::cargo::cargo_bin!("collect-activation-norms")) {
         insta::assert_snapshot!(name, text);
