@@ -8,11 +8,12 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 use weights_io::UniqueValue;
 
-/// Characters that may come of one. Byte-level tokenizers reach 16, SentencePiece's tables of compatibility forms 66.
-const MOST_GROWTH: f64 = 1000.0;
+/// Characters that may come of one. Byte-level tokenizers reach 16, SentencePiece's tables of compatibility forms 132, and
+/// 2376 where they follow NFKD.
+const MOST_GROWTH: f64 = 4096.0;
 
 /// Characters that may come of a sample.
-const MOST_CHARACTERS: f64 = (1u64 << 29) as f64;
+const MOST_CHARACTERS: f64 = (1u64 << 28) as f64;
 
 /// Characters of a word in which WordPiece looks for all parts, in time that grows with their cube. Real ones have 100.
 const LONGEST_WORD: f64 = 1000.0;

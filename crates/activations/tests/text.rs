@@ -223,15 +223,15 @@ fn a_tokenizer_that_asks_for_work_without_bound_is_refused() {
     for (parts, why) in [
         (
             json!({"normalizer": {"type": "Sequence", "normalizers": vec![tenfold; 9]}}),
-            "one character into more than 1000",
+            "one character into more than 4096",
         ),
         (
-            json!({"normalizer": replace(json!({"Regex": "x"}), &"y".repeat(2000))}),
-            "one character into more than 1000",
+            json!({"normalizer": replace(json!({"Regex": "x"}), &"y".repeat(5000))}),
+            "one character into more than 4096",
         ),
         (
-            json!({"normalizer": {"type": "Prepend", "prepend": "y".repeat(2000)}}),
-            "one character into more than 1000",
+            json!({"normalizer": {"type": "Prepend", "prepend": "y".repeat(5000)}}),
+            "one character into more than 4096",
         ),
         (
             json!({"pre_tokenizer": {"type": "Sequence", "pretokenizers": vec![byte_level; 40]}}),
