@@ -38,7 +38,7 @@ impl OutputFolder {
     /// [`Error::InUse`], [`Error::Folder`].
     pub fn claim(path: impl Into<PathBuf>) -> Result<Self, Error> {
         let folder = Self::open(path.into(), true)?;
-        let probed = folder.temporary().and_then(|mut file| file.write_all(&[0; 4096]));
+        let probed = folder.temporary().and_then(|file| file.as_file().write_all(&[0; 4096]));
         probed.map_err(|source| Error::Folder { path: folder.path.clone(), source })?;
         Ok(folder)
     }
@@ -91,14 +91,9 @@ impl OutputFolder {
 
     /// A new file under a name that says that it is unfinished, gone when it is dropped.
     pub(crate) fn temporary(&self) -> io::Result<NamedTempFile> {
-        let mut builder = tempfile::Builder::new();
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt as _;
-            // As any new file, subject to the umask; temporary files are private by default.
-            builder.permissions(std::fs::Permissions::from_mode(0o666));
-        }
-        builder.prefix(UNFINISHED.0).suffix(UNFINISHED.1).tempfile_in(&self.path)
+        // As any new file: temporary ones are private by default, and tell their random names in errors.
+        let create = |path: &Path| File::options().write(true).create_new(true).open(path);
+        tempfile::Builder::new().prefix(UNFINISHED.0).suffix(UNFINISHED.1).make_in(&self.path, create)
     }
 
     /// Flushes to disk which names are in the folder.

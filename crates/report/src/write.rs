@@ -1,5 +1,6 @@
 //! Writes a set of tables: each is complete under a temporary name and on disk before any takes its final name.
 
+use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -109,15 +110,15 @@ impl Tables {
                 continue;
             }
             let temporary = self.folder.temporary();
-            let mut file = temporary.map_err(|source| Error::File { path: path.clone(), source })?;
+            let file = temporary.map_err(|source| Error::File { path: path.clone(), source })?;
             match format {
-                Format::Csv => write_csv(&mut file, rows).map_err(|source| match source {
+                Format::Csv => write_csv(file.as_file(), rows).map_err(|source| match source {
                     arrow::error::ArrowError::IoError(_, source) => {
                         Error::File { path: path.clone(), source }
                     }
                     source => Error::Csv { path: path.clone(), source },
                 })?,
-                Format::Parquet => write_parquet(&mut file, rows, provenance)
+                Format::Parquet => write_parquet(file.as_file(), rows, provenance)
                     .map_err(|source| Error::Parquet { path: path.clone(), source })?,
             }
             self.flush(file, path)?;
@@ -134,14 +135,13 @@ impl Tables {
     }
 
     fn stage_bytes(&mut self, path: PathBuf, bytes: &[u8]) -> Result<(), Error> {
-        let written = self.folder.temporary().and_then(|mut file| file.write_all(bytes).map(|()| file));
+        let written = self.folder.temporary().and_then(|file| file.as_file().write_all(bytes).map(|()| file));
         let file = written.map_err(|source| Error::File { path: path.clone(), source })?;
         self.flush(file, path)
     }
 
-    fn flush(&mut self, mut file: NamedTempFile, path: PathBuf) -> Result<(), Error> {
-        let flushed = file.flush().and_then(|()| file.as_file().sync_all());
-        flushed.map_err(|source| Error::File { path: path.clone(), source })?;
+    fn flush(&mut self, file: NamedTempFile, path: PathBuf) -> Result<(), Error> {
+        file.as_file().sync_all().map_err(|source| Error::File { path: path.clone(), source })?;
         self.staged.push((file, path));
         Ok(())
     }
@@ -190,14 +190,14 @@ fn remove(path: PathBuf) -> Result<(), Error> {
     }
 }
 
-fn write_csv<R: Row>(file: &mut NamedTempFile, rows: &[R]) -> Result<(), arrow::error::ArrowError> {
+fn write_csv<R: Row>(file: &File, rows: &[R]) -> Result<(), arrow::error::ArrowError> {
     let buffered = std::io::BufWriter::new(file);
     let mut writer = arrow::csv::WriterBuilder::new().with_header(true).build(buffered);
     writer.write(&R::batch(rows)?)
 }
 
 fn write_parquet<R: Row>(
-    file: &mut NamedTempFile,
+    file: &File,
     rows: &[R],
     provenance: &Provenance,
 ) -> Result<(), parquet::errors::ParquetError> {
