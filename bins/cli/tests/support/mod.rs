@@ -140,8 +140,9 @@ pub(crate) fn change_while_read(
         "grown" => open().set_len(length + 1).unwrap(),
         "written" => open().write_all(b"other").unwrap(),
         "replaced by a pipe" => {
-            std::fs::remove_file(file).unwrap();
-            assert!(Command::new("mkfifo").arg(file).status().unwrap().success());
+            let pipe = file.with_extension("pipe");
+            assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+            std::fs::rename(pipe, file).unwrap();
         }
         _ => std::fs::remove_file(file).unwrap(),
     }
