@@ -13,7 +13,7 @@ for target in ${*:-index config torch_zip safetensors torch_legacy pickle checkp
         *) dict=json.dict max=2048 ;;
     esac
     mkdir -p "corpus/$target" "artifacts/$target"
-    nice -n 19 "target/x86_64-unknown-linux-gnu/release/$target" "corpus/$target" "seeds/$target" \
+    nice -n 19 "${CARGO_TARGET_DIR:-target}/x86_64-unknown-linux-gnu/release/$target" "corpus/$target" "seeds/$target" \
         -dict="$dict" -artifact_prefix="artifacts/$target/" -max_len=$max -timeout=5 \
         -rss_limit_mb=512 -malloc_limit_mb=256 -runs="${RUNS:-10000000}" -max_total_time="${SECONDS_EACH:-1800}" \
         -print_final_stats=1 >"/tmp/fuzz-$target.log" 2>&1

@@ -25,7 +25,7 @@ fuzz_target!(|input: &[u8]| {
         files.push(("pytorch_model.bin", b));
     }
     let file = (selector & 4 != 0).then_some(chosen(8, "a", "b"));
-    peak::at_most((8 << 20) + 4096 * input.len(), || {
+    peak::at_most((32 << 20) + 4096 * input.len(), || {
         let files = MemoryFiles::new(files, selector & 16 != 0);
         invariants::hold_and_pair(files.open(file));
     });

@@ -6,7 +6,7 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|pickle: &[u8]| {
     let archive = archive::around(pickle);
-    peak::at_most((8 << 20) + 512 * archive.len(), || {
+    peak::at_most((32 << 20) + 512 * archive.len(), || {
         invariants::hold(MemoryFiles::new([("pytorch_model.bin", &*archive)], false).open(None));
     });
 });

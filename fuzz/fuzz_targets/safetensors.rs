@@ -14,7 +14,7 @@ fuzz_target!(|input: &[u8]| {
         }
         _ => input.to_vec(),
     };
-    peak::at_most((8 << 20) + 512 * file.len(), || {
+    peak::at_most((32 << 20) + 512 * file.len(), || {
         invariants::hold(MemoryFiles::new([("model.safetensors", &*file)], false).open(None));
     });
 });
