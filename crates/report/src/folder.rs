@@ -69,9 +69,7 @@ impl OutputFolder {
 
     /// None if another run writes into the folder.
     fn attempt(path: &Path, alone: bool) -> io::Result<Option<Self>> {
-        let missing = path.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.exists());
-        let mut created: Vec<PathBuf> = missing.map(Path::to_path_buf).collect();
-        std::fs::create_dir_all(path)?;
+        let mut created = make(path)?;
         let file = File::open(path)?;
         match file.try_lock() {
             Ok(()) if !is_at(&file, path)? => return Err(ErrorKind::NotFound.into()),
@@ -122,6 +120,20 @@ impl Drop for OutputFolder {
 /// The folder that a file or folder is in.
 pub(crate) fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Makes a folder and those above it. Returns those that were not there, deepest first.
+fn make(path: &Path) -> io::Result<Vec<PathBuf>> {
+    let folders: Vec<&Path> = path.ancestors().filter(|folder| !folder.as_os_str().is_empty()).collect();
+    let mut made = Vec::new();
+    for folder in folders.into_iter().rev() {
+        match std::fs::create_dir(folder) {
+            Ok(()) => made.insert(0, folder.to_path_buf()),
+            Err(_) if folder.is_dir() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(made)
 }
 
 /// Whether an open folder still has its name.

@@ -87,3 +87,21 @@ fn folders_that_were_made_for_it_go_with_an_abandoned_run_and_stay_with_results(
     drop(OutputFolder::claim(&deep).unwrap());
     assert_eq!(fs::read(deep.join("file")).unwrap(), b"whole");
 }
+
+#[test]
+fn a_set_that_ends_halfway_has_no_files_of_two_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    fs::write(path("first"), "earlier").unwrap();
+    fs::create_dir(path("second")).unwrap(); // cannot be replaced
+    fs::write(path("third"), "earlier").unwrap();
+    let mut files = Tables::create(folder.path(), &[]).unwrap();
+    for name in ["first", "second", "third"] {
+        files.stage_file(name, b"new").unwrap();
+    }
+    let error = files.finish().unwrap_err();
+    assert!(matches!(&error, Error::File { path, .. } if path.ends_with("second")), "{error:?}");
+    // The last one is the first to go: it stands for a complete set.
+    assert_eq!(entries(folder.path()), ["first", "second"]);
+    assert_eq!(fs::read(path("first")).unwrap(), b"earlier");
+}

@@ -65,16 +65,25 @@ impl Torn {
         for kill in 0..kills {
             let which = kill / 3 % 2;
             self.restore(&self.complete[1 - which]);
-            let inodes = self.inodes();
             let mut child = quiet(&mut (self.doors[which])()).spawn().unwrap();
             let time = self.time[which];
             match kill % 3 {
                 0 => random.sleep(Duration::ZERO, time),
                 1 => random.sleep(time / 2, time),
-                // While results are replaced.
+                // While results are replaced, which may be quick: as soon as one of them is, or a moment later.
                 _ => {
-                    while self.inodes() == inodes && child.try_wait().unwrap().is_none() {}
-                    random.sleep(Duration::ZERO, Duration::from_millis(3));
+                    let names: Vec<&String> = self.complete[1 - which].keys().collect();
+                    let path = self.folder.join(names[kill / 6 % names.len()]);
+                    let inode = || path.metadata().map(|metadata| metadata.ino()).ok();
+                    let before = inode();
+                    while (0..100).all(|_| inode() == before) {
+                        if child.try_wait().unwrap().is_some() {
+                            break;
+                        }
+                    }
+                    if kill % 4 == 0 {
+                        random.sleep(Duration::ZERO, Duration::from_millis(3));
+                    }
                 }
             }
             child.kill().unwrap();
@@ -173,8 +182,7 @@ impl Torn {
 
     /// Limits the size of files, to more and more until it suffices.
     pub(crate) fn limited(&self) {
-        let mut refused = 0;
-        for blocks in (0..20).map(|power| (1 << power) - 1) {
+        for (refused, blocks) in (0..20).map(|power| (1 << power) - 1).enumerate() {
             self.restore(&self.complete[0]);
             let limit = format!(r#"ulimit -f {blocks}; exec "$@""#);
             let output = within(&["sh", "-c", &limit, "sh"], &(self.doors[1])());
@@ -183,7 +191,6 @@ impl Torn {
                 assert!(refused > 1, "too little was tried");
                 return;
             }
-            refused += 1;
             self.assert_refused(&output);
             assert!(self.results() == self.complete[0], "{blocks}: {:?}", self.names());
             assert!(self.names().iter().all(|name| !is_unfinished(name)), "{blocks}: {:?}", self.names());
@@ -198,8 +205,7 @@ impl Torn {
         }
         let temporary = tempfile::tempdir().unwrap();
         let after = temporary.path().join("after");
-        let mut refused = 0;
-        for kibibytes in (2..20).map(|power| 1_u32 << power) {
+        for (refused, kibibytes) in (2..20).map(|power| 1_u32 << power).enumerate() {
             self.restore(&Files::new());
             let script = format!(
                 r#"mount -t tmpfs -o size={kibibytes}k none "$0" || exit 99
@@ -214,7 +220,6 @@ impl Torn {
                 assert!(refused > 0, "too little was tried");
                 return;
             }
-            refused += 1;
             self.assert_refused(&output);
             let mut names = found.keys().map(String::as_str);
             assert!(names.all(|name| name == self.besides), "{kibibytes}: {:?}", found.keys());
@@ -288,19 +293,6 @@ impl Torn {
 
     fn names(&self) -> Vec<String> {
         self.files().into_keys().collect()
-    }
-
-    /// Which files are there, by name.
-    fn inodes(&self) -> Vec<(PathBuf, u64)> {
-        let mut inodes: Vec<(PathBuf, u64)> = fs::read_dir(&self.folder)
-            .unwrap()
-            .flatten()
-            .filter(|entry| !is_unfinished(&entry.file_name().to_string_lossy()))
-            .filter(|entry| entry.file_name() != self.besides)
-            .filter_map(|entry| Some((entry.path(), entry.metadata().ok()?.ino())))
-            .collect();
-        inodes.sort();
-        inodes
     }
 }
 
