@@ -163,6 +163,16 @@ fn long_texts_named_again_and_again() {
     }
 }
 
+/// What describes a tensor can describe it through another description, fifty times over.
+fn nested_descriptions() {
+    let (function, class) = (&b"ctorch._tensor\n_rebuild_from_type_v2\n"[..], &b"ctorch\nTensor\n"[..]);
+    let innermost = tuple(&[&b"N".repeat(50_000)]);
+    let nested = (0..50).fold(innermost, |inner, _| tuple(&[function, class, &inner]));
+    let file = archive::around(&[b"\x80\x02}(", &text("w")[..], function, &nested, b"Ru."].concat());
+    let opened = peak::at_most(32 << 20, || open(&[("pytorch_model.bin", &file)]));
+    assert!(matches!(opened, Err(Error::Pickle { .. })), "{opened:?}");
+}
+
 /// Tensors that share one storage, expanded or with gaps, are listed as unsupported where they come to more than 64 times
 /// their file, whether in elements or in what lies between them.
 fn shared_storages() {
@@ -186,5 +196,6 @@ fn work_and_memory_follow_the_size_of_the_files() {
     many_heads_and_embeddings();
     many_slices();
     long_texts_named_again_and_again();
+    nested_descriptions();
     shared_storages();
 }

@@ -131,9 +131,18 @@ fn entry(pickle: &Pickle<'_>, id: NodeId, budget: &mut Budget) -> Result<Entry, 
 }
 
 fn interpret(value: &Value) -> Result<Entry, PickleError> {
-    let malformed =
-        |what: &str| PickleError::NotAStateDict(format!("a tensor is described with a malformed {what}"));
-    let Some((name, arguments)) = call(value) else { return Err(malformed("call")) };
+    match call(value) {
+        Some((name, arguments)) => built(name, arguments),
+        None => Err(malformed("call")),
+    }
+}
+
+fn malformed(what: &str) -> PickleError {
+    PickleError::NotAStateDict(format!("a tensor is described with a malformed {what}"))
+}
+
+/// What a rebuild function makes of its arguments.
+fn built(name: &str, arguments: &[Value]) -> Result<Entry, PickleError> {
     match name {
         "torch._utils._rebuild_tensor"
         | "torch._utils._rebuild_tensor_v2"
@@ -147,8 +156,8 @@ fn interpret(value: &Value) -> Result<Entry, PickleError> {
             let [function, class, inner, ..] = arguments else { return Err(malformed("parameter")) };
             match global(class) {
                 Some("torch.Tensor" | "torch._tensor.Tensor" | "torch.nn.parameter.Parameter") => {
-                    let call = vec![Value::String("call".into()), function.clone(), inner.clone()];
-                    interpret(&Value::Tuple(call))
+                    let (name, arguments) = named(function, inner);
+                    built(name, arguments)
                 }
                 Some(class) => Ok(Entry::Unsupported(format!("a tensor of class {class}"))),
                 None => Err(malformed("class")),
@@ -308,14 +317,14 @@ fn dtype(name: &str) -> Option<Dtype> {
 fn call(value: &Value) -> Option<(&str, &[Value])> {
     let Value::Tuple(parts) = value else { return None };
     match parts.as_slice() {
-        [Value::String(tag), callable, Value::Tuple(arguments)] if tag == "call" => {
-            Some((global(callable).unwrap_or("a computed value"), arguments))
-        }
-        [Value::String(tag), callable, _] if tag == "call" => {
-            Some((global(callable).unwrap_or("a computed value"), &[]))
-        }
+        [Value::String(tag), callable, arguments] if tag == "call" => Some(named(callable, arguments)),
         _ => None,
     }
+}
+
+fn named<'v>(callable: &'v Value, arguments: &'v Value) -> (&'v str, &'v [Value]) {
+    let arguments = if let Value::Tuple(arguments) = arguments { arguments.as_slice() } else { &[] };
+    (global(callable).unwrap_or("a computed value"), arguments)
 }
 
 fn global(value: &Value) -> Option<&str> {
