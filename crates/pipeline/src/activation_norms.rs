@@ -60,9 +60,13 @@ pub fn activation_norms(
     observer: &dyn Observer,
     interrupted: &AtomicBool,
 ) -> Result<ActivationNorms, Error> {
+    options.check()?;
+    // Before models are fetched, which may take longer than all else.
+    let tables = Tables::create(&options.outdir, &options.formats);
+    let tables = tables.map_err(|source| Error::Tables { source })?;
     let measured = prepared(options, hub, observer, |ready| {
         unless_interrupted(interrupted)?;
-        ready.measure(options, observer, interrupted)
+        ready.measure(options, tables, observer, interrupted)
     });
     unless_interrupted_meanwhile(measured, interrupted)
 }
@@ -86,7 +90,7 @@ struct Ready<'a> {
     memory_budget: u64,
 }
 
-/// All that can be wrong with the input is found out here, before a folder is made.
+/// All that can be wrong with the input is found out here, before anything is computed.
 fn prepared<R: Send>(
     options: &ActivationNormsOptions,
     hub: &Hub,
@@ -136,11 +140,11 @@ impl Ready<'_> {
     fn measure(
         &self,
         options: &ActivationNormsOptions,
+        mut tables: Tables,
         observer: &dyn Observer,
         interrupted: &AtomicBool,
     ) -> Result<ActivationNorms, Error> {
         let tables_error = |source| Error::Tables { source };
-        let mut tables = Tables::create(&options.outdir, &options.formats).map_err(tables_error)?;
         observer.forward_started(self.groups.iter().map(Group::steps).sum());
         let mut rows = Rows { per_sample: options.per_sample.then(Vec::new), ..Rows::default() };
         for group in &self.groups {

@@ -69,11 +69,12 @@ fn compare(
 ) -> Result<ParamStats, Error> {
     options.numerics.check().map_err(|source| Error::Settings { source })?;
     let pool = thread_pool(options.threads)?;
+    let tables_error = |source| Error::Tables { source };
+    // Before models are fetched, which may take longer than all else.
+    let mut tables = Tables::create(options.folder(), &options.formats).map_err(tables_error)?;
     let open = |side, model| open(side, model, Wanted::default(), options.stream, hub, observer);
     let models = [open(Side::A, &options.model_a)?, open(Side::B, &options.model_b)?];
     let [a, b] = models.each_ref().map(|model| &model.checkpoint);
-    let tables_error = |source| Error::Tables { source };
-    let mut tables = Tables::create(options.folder(), &options.formats).map_err(tables_error)?;
 
     let pairings = pairs(a, b, options.selection);
     let all: Vec<Work<'_>> = pairings.iter().filter_map(Work::of).collect();
