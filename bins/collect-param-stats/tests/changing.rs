@@ -21,7 +21,6 @@ fn model(path: &Path) {
 
 #[test]
 fn a_file_that_changes_ends_the_run_whenever_it_does() {
-    let mut held = 0;
     for (round, how) in ["cut", "cut to nothing", "grown", "written", "replaced by a pipe", "removed"]
         .into_iter()
         .cycle()
@@ -44,14 +43,12 @@ fn a_file_that_changes_ends_the_run_whenever_it_does() {
         assert!(message.contains(&*changed.to_string_lossy()), "{how}: {message}");
         assert!(!message.contains(&*kept.to_string_lossy()), "{how}: {message}");
         assert!(message.contains("changed while it was read") || how == "removed", "{how}: {message}");
-        // At most what a resumption needs is left.
+        // A file that is there again is the same one, so what was finished of it counts.
         let left: Vec<String> = std::fs::read_dir(&outdir)
             .into_iter()
             .flatten()
             .flat_map(|folder| support::files(&folder.unwrap().path()))
             .collect();
-        assert!(left.is_empty() || left == ["param_stats.journal"], "{how}: {left:?}");
-        held += usize::from(!left.is_empty());
+        assert!(left.is_empty() || how == "removed" && left == ["param_stats.journal"], "{how}: {left:?}");
     }
-    assert!(held < 12, "some changes came while the first matrix was read through");
 }

@@ -12,7 +12,12 @@ use std::process::{Command, Output};
 fn limited(limit: &str, model: &Path, outdir: &Path) -> Output {
     let mut shell = Command::new("sh");
     shell.args(["-c", &format!("ulimit {limit}; exec \"$@\""), "sh"]);
-    shell.arg(assert_cmd::cargo::cargo_bin!("collect-param-stats")).args(["--threads", "2", "--format", "csv"]);
+    shell.arg(assert_cmd::cargo::cargo_bin!("collect-param-stats")).args([
+        "--threads",
+        "2",
+        "--format",
+        "csv",
+    ]);
     shell.arg("--model-a").arg(model).arg("--model-b").arg(model).arg("--outdir").arg(outdir);
     shell.output().unwrap()
 }
