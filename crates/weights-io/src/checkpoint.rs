@@ -312,7 +312,7 @@ impl Checkpoint {
     /// one.
     ///
     /// # Errors
-    /// [`Error::Torch`] if a deflated entry is damaged; [`Error::Io`], [`Error::Changed`].
+    /// [`Error::Deflated`] if such an entry is damaged; [`Error::Io`], [`Error::Changed`].
     pub fn view<'a>(&'a self, tensor: &'a TensorInfo) -> Result<TensorView<'a>, Error> {
         let file = &*self.shards[tensor.shard];
         let mut bytes = source::read(file, stored_range(tensor))?;

@@ -132,6 +132,14 @@ pub enum Error {
         /// What the zip crate says.
         source: zip::result::ZipError,
     },
+    /// An entry of the zip archive cannot be inflated.
+    #[error("{}: a deflated entry is damaged", path.display())]
+    Deflated {
+        /// The file.
+        path: PathBuf,
+        /// What the inflater says.
+        source: std::io::Error,
+    },
     /// A PyTorch file is malformed outside its zip directory and its pickles.
     #[error("{}: malformed PyTorch file: {detail}", path.display())]
     Torch {
@@ -298,6 +306,7 @@ impl Error {
             Self::Changed { .. } => "wait until whatever writes the file is done, and start again",
             Self::SafetensorsHeader { .. }
             | Self::Zip { .. }
+            | Self::Deflated { .. }
             | Self::Torch { .. }
             | Self::Pickle { .. }
             | Self::Config { .. }

@@ -103,7 +103,7 @@ fn content<'f>(file: &'f dyn Source, place: &Place, limit: usize) -> Result<Cow<
     flate2::read::DeflateDecoder::new(&*stored)
         .take(limit as u64 + 1)
         .read_to_end(&mut bytes)
-        .map_err(|error| damaged(file, &error))?;
+        .map_err(|error| damaged(file, error))?;
     if bytes.len() > limit { Err(too_large("inflated bytes")) } else { Ok(Cow::Owned(bytes)) }
 }
 
@@ -119,9 +119,9 @@ pub(crate) fn inflate_range(
     std::io::copy(&mut inflated.by_ref().take(start as u64), &mut std::io::sink())
         .and_then(|_| inflated.take(length as u64).read_to_end(&mut bytes))
         .and_then(|read| if read == length { Ok(bytes) } else { Err(ErrorKind::UnexpectedEof.into()) })
-        .map_err(|error| damaged(file, &error))
+        .map_err(|error| damaged(file, error))
 }
 
-fn damaged(file: &dyn Source, error: &std::io::Error) -> Error {
-    Error::Torch { path: file.path().into(), detail: format!("a deflated entry is damaged: {error}") }
+fn damaged(file: &dyn Source, source: std::io::Error) -> Error {
+    Error::Deflated { path: file.path().into(), source }
 }
