@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use support::change_while_read;
 
-/// Seventeen gigabytes of zeros that occupy no disk, far more than is read before the change; the first matrix is larger than
+/// Eighteen gigabytes of zeros that occupy no disk, far more than is read before the change; the first matrix is larger than
 /// what is held in memory, so it is read through.
 fn model(path: &Path) {
-    let mut tensors = vec![("embed.weight".to_owned(), vec![1 << 15, 4096])];
+    let mut tensors = vec![("embed.weight".to_owned(), vec![1 << 16, 4096])];
     tensors.extend((0..250).map(|index| (format!("layers.{index}.mlp.up_proj.weight"), vec![4096, 4096])));
     support::sparse_model(path, &tensors);
 }

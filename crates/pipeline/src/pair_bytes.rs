@@ -12,8 +12,9 @@ use crate::{Error, Side, memory};
 
 /// Bytes that one thread reads of a large matrix at once.
 const PIECE: usize = 4 << 20;
-/// Bytes of a pair that is held in memory, at most.
-const MOST_HELD: u64 = 256 << 20;
+/// Bytes of a pair that is held in memory, at most. Reading one through costs no more where the system has a cache of files;
+/// not all file systems of clusters do.
+const MOST_HELD: u64 = 1 << 30;
 
 /// Reads pairs of two checkpoints.
 pub(crate) struct PairBytes<'a> {

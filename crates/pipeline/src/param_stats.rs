@@ -42,7 +42,7 @@ impl ParamStats {
 /// Compares the parameters of two checkpoints and writes `per_matrix`, `per_layer`, `per_component` and `ledger`, and
 /// `singular_values` if some were asked for.
 ///
-/// Tensors are read in storage order, each once into memory that the next one uses again; a pair of more than 256 MiB, or
+/// Tensors are read in storage order, each once into memory that the next one uses again; a pair of more than 1 GiB, or
 /// a quarter of the memory that this process may use, is read anew in every pass, some rows at a time. So memory does
 /// not grow with the model, nor with its largest matrix but for the length of a row. Small matrices run side by side, large
 /// ones are divided among the threads.
