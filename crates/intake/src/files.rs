@@ -14,7 +14,21 @@ pub fn open(path: &Path) -> io::Result<File> {
     if !std::fs::metadata(path)?.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
     }
-    File::open(path)
+    open_without_waiting(path)
+}
+
+/// Opens a file that was seen to be regular. A pipe that has taken its place meanwhile would block otherwise.
+///
+/// # Errors
+/// The refusal of the operating system.
+pub fn open_without_waiting(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
+    }
+    options.read(true).open(path)
 }
 
 /// Opens a regular file that is not plainly something else.
@@ -91,5 +105,11 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         std::os::unix::fs::symlink(&path, &path).unwrap();
         assert!(open(&path).is_err(), "a link to itself");
+        #[cfg(target_os = "linux")]
+        {
+            std::fs::remove_file(&path).unwrap();
+            assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+            assert!(open_without_waiting(&path).is_ok(), "nobody writes into the pipe");
+        }
     }
 }

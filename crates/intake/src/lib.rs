@@ -11,6 +11,6 @@ mod parquet_schema;
 mod shown;
 
 pub use contain::{Panic, contained};
-pub use files::{open, open_known, open_parquet, read};
+pub use files::{open, open_known, open_parquet, open_without_waiting, read};
 pub use foreign::Foreign;
 pub use shown::{listed, shown};

@@ -7,6 +7,8 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use intake::open_without_waiting;
+
 use crate::source::within;
 use crate::{Error, Source, Version};
 
@@ -124,17 +126,6 @@ fn changed() -> io::Error {
 /// True for the error of a file that has changed.
 pub(crate) fn is_change(error: &io::Error) -> bool {
     error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<Changed>)
-}
-
-/// Opens a file. A FIFO that has taken its place would block.
-fn open_without_waiting(path: &Path) -> io::Result<File> {
-    let mut options = File::options();
-    #[cfg(target_os = "linux")]
-    {
-        use std::os::unix::fs::OpenOptionsExt as _;
-        options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
-    }
-    options.read(true).open(path)
 }
 
 /// Opens a regular file; anything else is refused unopened, so that a FIFO cannot block.
