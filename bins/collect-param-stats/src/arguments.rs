@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, ValueEnum};
-use cli::{FormatArguments, RunArguments, StreamArguments, given_arguments, help_of_models};
-use pipeline::{ModelReference, ParamStatsOptions};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
+use cli::{FormatArguments, RunArguments, StreamArguments, TalkArguments, given_arguments, help_of_models};
+use pipeline::{Error, ModelReference, ParamStatsOptions, Share};
 use report::ZeroDeltas;
 use spectral::{Certification, Method, Operators};
 use weights_io::Selection;
@@ -26,6 +26,14 @@ Examples:
   As the Python scripts computed it:
     collect-param-stats --model-a base --model-b tuned --sr-iters 5 --zero-deltas include
 
+  Eight machines of a Slurm cluster, each a part, and then the tables:
+    sbatch --array=0-7 --wrap \
+      'collect-param-stats --model-a base --model-b tuned --shard slurm --resume'
+    collect-param-stats merge outputs/param_stats/base__to__tuned
+
+  A pod of a Kubernetes job with completionMode Indexed and 8 completions:
+    collect-param-stats --model-a base --model-b tuned --shard $JOB_COMPLETION_INDEX/8 --resume
+
 A model is a folder with model.safetensors(.index.json) or pytorch_model.bin(.index.json), a single
 weight file, or a repository of the Hugging Face Hub.
 
@@ -37,11 +45,23 @@ and Parquet in <OUTDIR>/<A>__to__<B>/.
 Finished matrices are kept in param_stats.journal in that folder until the tables are there. If a
 run was stopped, by whatever, the same command with --resume goes on from there.
 
+With --shard, the tables of the part are in parts/<I>-of-<N> in that folder, for merge.
+
 Exit codes:
   0    done
   1    done, but some tensors could not be compared; the ledger lists them
   2    bad usage or input; no table was written
   130  interrupted (143 by SIGTERM); no table was written";
+
+const MERGE: &str = "\
+Example:
+  collect-param-stats merge outputs/param_stats/base__to__tuned
+
+All parts have to be there, from the same command: same version, models, options and number of parts.
+What is missing or differs is named. The tables are those of one machine that does it all, to the byte
+if all machines have the same instructions. The parts stay; parts/ can be removed afterwards.
+
+Exit codes are those of a comparison.";
 
 /// Compare the parameters of two language models, matrix by matrix
 ///
@@ -50,6 +70,11 @@ Exit codes:
 /// certified bounds. Models are read tensor by tensor, never loaded whole.
 #[derive(Debug, Parser)]
 #[command(version, after_help = help_of_models(EXAMPLES), after_long_help = help_of_models(EXAMPLES))]
+#[command(
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    disable_help_subcommand = true
+)]
 pub(crate) struct Arguments {
     /// Baseline: a folder with weights, a weight file, or a repository of the Hugging Face Hub
     #[arg(long, value_name = "MODEL")]
@@ -65,6 +90,10 @@ pub(crate) struct Arguments {
     /// Folder for the results
     #[arg(long, value_name = "DIR", default_value = "outputs/param_stats")]
     outdir: PathBuf,
+
+    /// Name of the folder for this comparison in there [default: <A>__to__<B>]
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
 
     /// Which parameters are compared
     #[arg(long, value_enum, default_value_t = Include::Linear)]
@@ -113,6 +142,11 @@ pub(crate) struct Arguments {
     #[arg(long)]
     resume: bool,
 
+    /// Only part I (from 0 to N-1) of N, equal in bytes, for `merge` to join; or `slurm`, for the part that is this task's
+    /// in a job array (SLURM_ARRAY_TASK_ID)
+    #[arg(long, value_name = "I/N", value_parser = shard)]
+    shard: Option<Share>,
+
     #[command(flatten)]
     formats: FormatArguments,
 
@@ -122,6 +156,41 @@ pub(crate) struct Arguments {
 
     #[command(flatten)]
     pub(crate) run: RunArguments,
+}
+
+/// What the tool is asked for.
+pub(crate) enum Task {
+    Compare(Box<Arguments>),
+    Command(Command),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Join the parts of a comparison that was done with --shard
+    ///
+    /// Writes the tables of the whole comparison, each complete or not at all.
+    #[command(after_help = MERGE, after_long_help = MERGE)]
+    Merge {
+        /// The folder of the comparison, <OUTDIR>/<A>__to__<B>
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+
+        #[command(flatten)]
+        talk: TalkArguments,
+    },
+}
+
+impl Task {
+    /// Of the command line; ends the process where that makes no sense. A struct with both would have to do without the
+    /// arguments of a comparison where there is a command, which clap does not derive.
+    pub(crate) fn parse() -> Self {
+        let matches = Command::augment_subcommands(Arguments::command()).get_matches();
+        let task = match matches.subcommand() {
+            Some(_) => Command::from_arg_matches(&matches).map(Self::Command),
+            None => Arguments::from_arg_matches(&matches).map(|arguments| Self::Compare(Box::new(arguments))),
+        };
+        task.unwrap_or_else(|error| error.exit())
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -148,6 +217,30 @@ enum Zeros {
     Exclude,
     /// As 0, as the Python scripts did
     Include,
+}
+
+fn shard(text: &str) -> Result<Share, String> {
+    let share = match text {
+        "slurm" => Share::of_slurm(|name| std::env::var(name).ok()),
+        text => text.parse(),
+    };
+    share.map_err(|error: Error| format!("{error}; {}", error.hint()))
+}
+
+/// The command line without what tables do not depend on: those of a resumed run are those of one that was never
+/// stopped, and those of parts, once merged, are those of one machine.
+fn arguments_of_tables(given: Vec<String>) -> Vec<String> {
+    let mut kept = Vec::with_capacity(given.len());
+    let mut given = given.into_iter();
+    while let Some(argument) = given.next() {
+        match argument.as_str() {
+            "--resume" => {}
+            "--shard" => drop(given.next()),
+            text if text.starts_with("--shard=") => {}
+            _ => kept.push(argument),
+        }
+    }
+    kept
 }
 
 impl Arguments {
@@ -183,8 +276,9 @@ impl Arguments {
             Zeros::Include => ZeroDeltas::Include,
         };
         options.resume = self.resume;
-        // Tables of a resumed run are those of one that was never stopped.
-        options.arguments = given_arguments().into_iter().filter(|argument| argument != "--resume").collect();
+        options.name.clone_from(&self.name);
+        options.share = self.shard;
+        options.arguments = arguments_of_tables(given_arguments());
         options
     }
 }

@@ -5,20 +5,29 @@ mod summary;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use cli::{Exit, run};
-use pipeline::param_stats;
+use cli::{Exit, Printer, run};
+use pipeline::{ParamStats, merge_param_stats, param_stats};
 
-use crate::arguments::Arguments;
+use crate::arguments::{Command, Task};
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    run(
-        arguments.run.verbosity(),
-        |progress, interrupt| param_stats(&arguments.options(), &interrupt.hub(), progress, interrupt.flag()),
-        |printer, found| {
-            summary::print(printer, found);
-            if found.gaps().next().is_some() { Exit::Gaps } else { Exit::Done }
-        },
-    )
+    match Task::parse() {
+        Task::Compare(arguments) => run(
+            arguments.run.verbosity(),
+            |progress, interrupt| {
+                param_stats(&arguments.options(), &interrupt.hub(), progress, interrupt.flag())
+            },
+            conclude,
+        ),
+        Task::Command(Command::Merge { folder, talk }) => run(
+            talk.verbosity(),
+            |progress, interrupt| merge_param_stats(&folder, progress, interrupt.flag()),
+            conclude,
+        ),
+    }
+}
+
+fn conclude(printer: Printer, found: &ParamStats) -> Exit {
+    summary::print(printer, found);
+    if found.gaps().next().is_some() { Exit::Gaps } else { Exit::Done }
 }

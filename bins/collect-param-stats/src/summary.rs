@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::path::Path;
 
 use cli::{Printer, Verbosity, escape};
 use pipeline::{COMPARED, ParamStats};
@@ -78,10 +79,22 @@ fn text(found: &ParamStats, verbosity: Verbosity) -> String {
             let _ = writeln!(text, "  and {} more in the ledger", gaps.len() - shown);
         }
     }
-    if found.matrices.is_empty() {
+    if found.matrices.is_empty() && found.share.is_none() {
         let _ = writeln!(text, "nothing could be compared: are these two models of one architecture?");
     }
-    let _ = writeln!(text, "tables: {}", escape(&found.folder.to_string_lossy()));
+    let folder = |path: &Path| escape(&path.to_string_lossy());
+    let _ = match found.share {
+        None => writeln!(text, "tables: {}", folder(&found.folder)),
+        Some(share) => writeln!(
+            text,
+            "part {}/{}: {}\nonce all {} are there: collect-param-stats merge {}",
+            share.index(),
+            share.count(),
+            folder(&found.folder),
+            share.count(),
+            folder(found.folder.ancestors().nth(2).unwrap_or(Path::new(""))),
+        ),
+    };
     text
 }
 

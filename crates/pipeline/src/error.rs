@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::error::Error as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use hub::ModelReference;
 use intake::Foreign;
@@ -93,6 +93,66 @@ pub enum Error {
     /// The tables could not be written.
     #[error("the tables cannot be written")]
     Tables {
+        /// Why.
+        source: report::Error,
+    },
+    /// A text does not say which part of a comparison is meant.
+    #[error("`{}` is no part of a comparison", text.escape_debug())]
+    Share {
+        /// The text.
+        text: String,
+    },
+    /// The task of a Slurm job array does not say which part of a comparison it is to do.
+    #[error("no part follows from the Slurm array: {reason}")]
+    SlurmArray {
+        /// Why.
+        reason: String,
+    },
+    /// There are no parts to merge.
+    #[error("{} has no parts of a comparison", folder.display())]
+    NoParts {
+        /// The folder of the comparison.
+        folder: PathBuf,
+    },
+    /// Not all parts of a comparison are there.
+    #[error("{}", missing_parts(folder, missing, *count))]
+    PartsMissing {
+        /// The folder of the comparison.
+        folder: PathBuf,
+        /// Parts that are not there or not finished, from 0.
+        missing: Vec<u32>,
+        /// How many parts the comparison has.
+        count: u32,
+    },
+    /// A comparison was shared in several ways.
+    #[error("{} has parts of {} at once", folder.display(), shared(counts.iter(), " and of "))]
+    PartsOfSeveral {
+        /// The folder of the comparison.
+        folder: PathBuf,
+        /// Into how many parts.
+        counts: Vec<u32>,
+    },
+    /// Two parts are of other comparisons.
+    #[error("{} and {} are of different comparisons: {what} differs", one.display(), other.display())]
+    PartsDiffer {
+        /// A part.
+        one: PathBuf,
+        /// Another one.
+        other: PathBuf,
+        /// What is not the same.
+        what: String,
+    },
+    /// A file of a part is missing, damaged, or of another version.
+    #[error("{} cannot be merged", path.display())]
+    Part {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: std::io::Error,
+    },
+    /// A table of a part does not hold what it should.
+    #[error("a part cannot be merged")]
+    PartTable {
         /// Why.
         source: report::Error,
     },
@@ -280,6 +340,38 @@ pub enum Error {
     },
 }
 
+/// Which parts are missing: runs of them in short, and no more than fit into a message.
+fn missing_parts(folder: &Path, missing: &[u32], count: u32) -> String {
+    const MOST: usize = 8;
+    let mut runs: Vec<[u32; 2]> = Vec::new();
+    for part in missing {
+        match runs.last_mut() {
+            Some([_, last]) if last.checked_add(1) == Some(*part) => *last = *part,
+            _ => runs.push([*part, *part]),
+        }
+    }
+    let in_words = |[first, last]: &[u32; 2]| match last - first {
+        0 => vec![first.to_string()],
+        1 => vec![first.to_string(), last.to_string()],
+        _ => vec![format!("{first} to {last}")],
+    };
+    let mut parts: Vec<String> = runs.iter().take(MOST).flat_map(in_words).collect();
+    let more = runs.iter().skip(MOST).map(|[first, last]| u64::from(last - first) + 1).sum::<u64>();
+    if more > 0 {
+        parts.push(format!("{more} more"));
+    }
+    let (noun, are) = if missing.len() == 1 { ("part", "is") } else { ("parts", "are") };
+    let parts = format!("{noun} {}", shared(parts.iter(), " and "));
+    format!("{parts} of {count} {are} missing in {}", folder.display())
+}
+
+/// Things in a row, the last after another word.
+fn shared(things: impl Iterator<Item = impl ToString>, word: &str) -> String {
+    let mut things: Vec<String> = things.map(|thing| thing.to_string()).collect();
+    let last = things.pop().unwrap_or_default();
+    if things.is_empty() { last } else { format!("{}{word}{last}", things.join(", ")) }
+}
+
 impl From<activations::Error> for Error {
     fn from(source: activations::Error) -> Self {
         Self::Activations { source: Box::new(source) }
@@ -344,6 +436,17 @@ impl Error {
                 spectral::Error::MaxPasses => "give --max-passes a value such as 128",
                 _ => "give --tolerance a value such as 1e-4",
             },
+            Self::Share { .. } => "give I/N with I from 0 to N-1, such as 0/4, or slurm in a Slurm job array",
+            Self::SlurmArray { .. } => {
+                "submit an array such as --array=0-7, or give the part, such as --shard 3/8"
+            }
+            Self::NoParts { .. } => {
+                "give the folder of a comparison, <OUTDIR>/<A>__to__<B>, that was done with --shard"
+            }
+            Self::PartsMissing { .. } => "run them with --shard, or wait until they have ended",
+            Self::PartsOfSeveral { .. } => "remove the folders of those that are not to be merged",
+            Self::PartsDiffer { .. } => "run one of them again, with the command of the others",
+            Self::Part { .. } | Self::PartTable { .. } => "run this part again, without --resume",
             Self::NothingToCompare => "name a baseline and a changed model",
             Self::OnlyBaseline { .. } => {
                 "give --filtered or --unlearned (environment variables and run.toml count too)"

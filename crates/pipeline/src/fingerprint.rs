@@ -9,16 +9,18 @@ use std::path::Path;
 use std::time::UNIX_EPOCH;
 
 use hub::{Located, ModelReference};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use weights_io::{Checkpoint, Source, Version};
 
+use crate::ParamStatsOptions;
 use crate::setup::OpenModel;
 
 /// What a file that is not there, or cannot be read, has instead of a hash.
 const ABSENT: &str = "absent";
 
 /// Everything that a step reads: by name what identifies it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Inputs(pub(crate) BTreeMap<String, String>);
 
 impl Inputs {
@@ -53,20 +55,39 @@ impl Inputs {
     pub(crate) fn of_comparison(numerics: &spectral::Options, models: &[OpenModel]) -> Self {
         let mut inputs = Self::new(format!("{numerics:?}"));
         inputs.0.insert("instruction set".to_owned(), spectral::instruction_set().to_owned());
+        inputs.open_models(models, |file| {
+            format!("{}, {}", size_and_version(file), status_change(file.path()))
+        });
+        inputs
+    }
+
+    /// What the parts of one comparison have in common, on whatever machines they are made: another machine has other
+    /// instructions, and the same file may have come to it at another time.
+    pub(crate) fn of_parts<'a>(
+        options: &ParamStatsOptions,
+        models: &[OpenModel],
+        names: impl Iterator<Item = &'a str>,
+    ) -> Self {
+        let mut inputs = Self::new(format!("{:?}", options.numerics));
+        inputs.0.insert("selection".to_owned(), format!("{:?}", options.selection));
+        inputs.0.insert(NAMES.to_owned(), set_of_names(names));
+        inputs.open_models(models, size_and_version);
+        inputs
+    }
+
+    fn open_models(&mut self, models: &[OpenModel], version: impl Fn(&dyn Source) -> String) {
         for OpenModel { side, reference, commit, checkpoint } in models {
             let which = format!("model {side}");
             if let Some(commit) = commit {
-                inputs.0.insert(which, format!("{} at commit {commit}", reference.to_text()));
+                self.0.insert(which, format!("{} at commit {commit}", reference.to_text()));
                 continue;
             }
-            inputs.0.insert(which, checkpoint.took().to_string_lossy().into_owned());
+            self.0.insert(which, checkpoint.took().to_string_lossy().into_owned());
             for shard in checkpoint.shards() {
-                let version = format!("{}, {}", size_and_version(&**shard), status_change(shard.path()));
-                inputs.0.insert(shard.path().to_string_lossy().into_owned(), version);
+                self.0.insert(shard.path().to_string_lossy().into_owned(), version(&**shard));
             }
-            inputs.descriptions(checkpoint, false);
+            self.descriptions(checkpoint, false);
         }
-        inputs
     }
 
     /// What describes the weights.
@@ -88,6 +109,21 @@ impl Inputs {
         let differs = |name: &&String| self.0.get(*name) != earlier.get(*name);
         self.0.keys().chain(earlier.keys()).find(differs).map(String::as_str)
     }
+}
+
+/// What names of parameters are called among what identifies a part.
+pub(crate) const NAMES: &str = "names of the parameters";
+
+/// Names in any order: how many there are, and their hash.
+pub(crate) fn set_of_names<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let mut names: Vec<&str> = names.collect();
+    names.sort_unstable();
+    let mut hash = Sha256::new();
+    for name in &names {
+        hash.update((name.len() as u64).to_le_bytes()); // a name may hold any character
+        hash.update(name);
+    }
+    format!("{}, SHA-256 {}", names.len(), hexadecimal(&hash.finalize()))
 }
 
 fn size_and_version(file: &dyn Source) -> String {

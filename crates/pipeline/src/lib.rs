@@ -91,16 +91,19 @@ mod journal;
 mod ledger;
 mod matrix_row;
 mod memory;
+mod merge;
 mod observer;
 mod pair_bytes;
 mod param_options;
 mod param_rows;
 mod param_stats;
+mod parts;
 mod plots;
 mod provenance;
 mod resumption;
 mod run;
 mod setup;
+mod share;
 
 pub use activation_norms::{ActivationNorms, activation_norms, check_activation_norms};
 pub use activation_options::{ActivationNormsOptions, Models, Split};
@@ -112,6 +115,7 @@ pub use error::Error;
 pub use html_report::{ComparisonTables, HtmlReportOptions, html_report};
 pub use hub::{Hub, ModelReference};
 pub use ledger::{COMPARED, NON_FINITE};
+pub use merge::{merge_param_stats, take_over_param_stats};
 pub use observer::{Observer, Side};
 pub use param_options::ParamStatsOptions;
 pub use param_stats::{ParamStats, param_stats};
@@ -123,6 +127,7 @@ pub use run::{
     Headlines, ModelPair, RunOptions, RunOutcome, RunSettings, StepOutcome, StepStatus, run,
     write_config_template,
 };
+pub use share::Share;
 
 // The README's examples compile.
 #[cfg(doctest)]

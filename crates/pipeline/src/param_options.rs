@@ -8,6 +8,9 @@ use report::{Format, ZeroDeltas};
 use spectral::Method;
 use weights_io::Selection;
 
+use crate::Share;
+use crate::parts::part_folder;
+
 /// Settings of [`param_stats`](crate::param_stats).
 #[derive(Clone, Debug)]
 pub struct ParamStatsOptions {
@@ -35,6 +38,9 @@ pub struct ParamStatsOptions {
     /// Whether matrices are taken over that an earlier run into this folder finished before it was stopped, if it compared
     /// the same files with the same numerics. The tables are the same to the byte.
     pub resume: bool,
+    /// Which part of the comparison is done, for [`merge_param_stats`](crate::merge_param_stats) to join; all of it if
+    /// none is named. Numbers do not depend on it.
+    pub share: Option<Share>,
     /// The command line, for the provenance.
     pub arguments: Vec<String>,
 }
@@ -59,6 +65,7 @@ impl ParamStatsOptions {
             formats: vec![Format::Csv, Format::Parquet],
             zero_deltas: ZeroDeltas::default(),
             resume: false,
+            share: None,
             arguments: Vec::new(),
         }
     }
@@ -71,6 +78,16 @@ impl ParamStatsOptions {
             certification.failure_probability /= names.max(1) as f64;
         }
         numerics
+    }
+
+    /// Whether there are tables of singular values.
+    pub(crate) fn has_singular_values(&self) -> bool {
+        self.numerics.top_k > 0 || self.numerics.full_spectrum
+    }
+
+    /// Where this part of the comparison is put, or all of it.
+    pub(crate) fn place(&self) -> PathBuf {
+        self.share.map_or_else(|| self.folder(), |share| part_folder(&self.folder(), share))
     }
 
     /// The folder that the tables go into: both models' names, every run of characters other than

@@ -2,15 +2,17 @@
 
 use std::collections::HashMap;
 
-use report::{LedgerRow, MatrixRow, Provenance, SingularValueRow, Tables, per_component, per_layer};
+use report::{
+    LedgerRow, MatrixRow, Provenance, SingularValueRow, Tables, ZeroDeltas, per_component, per_layer,
+};
 use spectral::{NonFinite, Outcome};
 use weights_io::{Checkpoint, Pairing};
 
+use crate::Error;
 use crate::ledger::{Counts, ledger_row};
 use crate::matrix_row::{matrix_row, singular_value_rows};
 use crate::param_stats::Work;
 use crate::setup::stage_if;
-use crate::{Error, ParamStatsOptions};
 
 /// Rows of the tables that are not made of other tables.
 pub(crate) struct ParamRows {
@@ -42,28 +44,43 @@ impl ParamRows {
             };
             counted.insert(work.pairing.name.as_str(), counts);
         }
-        let mut ledger: Vec<LedgerRow> = pairings
+        let ledger: Vec<LedgerRow> = pairings
             .iter()
             .map(|pairing| ledger_row(pairing, counted.get(pairing.name.as_str()).copied(), a, b))
             .collect();
-        matrices.sort_by(|a, b| a.name.cmp(&b.name));
-        singular_values.sort_by(|a: &SingularValueRow, b| a.name.cmp(&b.name)); // stable: index by index
-        ledger.sort_by(|a, b| a.name.cmp(&b.name));
-        Self { matrices, singular_values, ledger }
+        Self { matrices, singular_values, ledger }.sorted()
+    }
+
+    /// In string order of the names, whatever the order of the parts.
+    pub(crate) fn of_parts(parts: impl IntoIterator<Item = Self>) -> Self {
+        let mut all = Self { matrices: Vec::new(), singular_values: Vec::new(), ledger: Vec::new() };
+        for mut part in parts {
+            all.matrices.append(&mut part.matrices);
+            all.singular_values.append(&mut part.singular_values);
+            all.ledger.append(&mut part.ledger);
+        }
+        all.sorted()
+    }
+
+    fn sorted(mut self) -> Self {
+        self.matrices.sort_by(|a, b| a.name.cmp(&b.name));
+        self.singular_values.sort_by(|a, b| a.name.cmp(&b.name)); // stable: index by index
+        self.ledger.sort_by(|a, b| a.name.cmp(&b.name));
+        self
     }
 
     pub(crate) fn stage(
         &self,
         tables: &mut Tables,
-        options: &ParamStatsOptions,
+        has_singular_values: bool,
+        zero_deltas: ZeroDeltas,
         provenance: &Provenance,
     ) -> Result<(), Error> {
         let tables_error = |source| Error::Tables { source };
         tables.stage(&self.matrices, provenance).map_err(tables_error)?;
-        tables.stage(&per_layer(&self.matrices, options.zero_deltas), provenance).map_err(tables_error)?;
+        tables.stage(&per_layer(&self.matrices, zero_deltas), provenance).map_err(tables_error)?;
         tables.stage(&per_component(&self.matrices), provenance).map_err(tables_error)?;
-        let has_values = options.numerics.top_k > 0 || options.numerics.full_spectrum;
-        stage_if(has_values, tables, &self.singular_values, provenance)?;
+        stage_if(has_singular_values, tables, &self.singular_values, provenance)?;
         tables.stage(&self.ledger, provenance).map_err(tables_error)
     }
 }

@@ -13,15 +13,18 @@ use weights_io::{Checkpoint, Pairing, Status, TensorInfo, pairs};
 use crate::fingerprint::Inputs;
 use crate::pair_bytes::PairBytes;
 use crate::param_rows::ParamRows;
+use crate::parts::{PART_FORMATS, Part, warn_of_others};
 use crate::resumption::Finished;
 use crate::setup::{open, still_the_same, thread_pool, unless_interrupted, unless_interrupted_meanwhile};
-use crate::{Error, Observer, ParamStatsOptions, Side, provenance};
+use crate::{Error, Observer, ParamStatsOptions, Share, Side, provenance};
 
 /// What [`param_stats`] found and wrote.
 #[derive(Clone, Debug)]
 pub struct ParamStats {
-    /// The folder with the tables.
+    /// The folder with the tables; of a part, that with its own.
     pub folder: PathBuf,
+    /// Which part of a comparison this is, if it is not all of it.
+    pub share: Option<Share>,
     /// The files written.
     pub files: Vec<PathBuf>,
     /// Rows of `per_matrix`, in string order of their names.
@@ -71,14 +74,24 @@ fn compare(
     let pool = thread_pool(options.threads)?;
     let tables_error = |source| Error::Tables { source };
     // Before models are fetched, which may take longer than all else.
-    let mut tables = Tables::create(options.folder(), &options.formats).map_err(tables_error)?;
+    let formats = if options.share.is_some() { PART_FORMATS } else { &options.formats };
+    let mut tables = Tables::create(options.place(), formats).map_err(tables_error)?;
     let open = |side, model| open(side, model, Wanted::default(), options.stream, hub, observer);
     let models = [open(Side::A, &options.model_a)?, open(Side::B, &options.model_b)?];
     let [a, b] = models.each_ref().map(|model| &model.checkpoint);
 
     let pairings = pairs(a, b, options.selection);
-    let all: Vec<Work<'_>> = pairings.iter().filter_map(Work::of).collect();
     let numerics = options.numerics_for(pairings.len());
+    let provenance = provenance::of_param_stats(options, &models);
+    let part = options.share.map(|share| Part::new(share, options, &models, &pairings, &provenance));
+    options.share.iter().for_each(|share| warn_of_others(&options.folder(), *share, observer));
+    if let Some(part) = part.as_ref().filter(|_| options.resume)
+        && let Some(found) = part.finished_earlier(tables.folder(), observer)
+    {
+        return Ok(found);
+    }
+    let pairings = own(pairings, options.share);
+    let all: Vec<Work<'_>> = pairings.iter().filter_map(Work::of).collect();
     let identity = Inputs::of_comparison(&numerics, &models);
     let names: Vec<&str> = all.iter().map(Work::name).collect();
     let (finished, mut earlier) =
@@ -98,14 +111,29 @@ fn compare(
     compared.extend(work.into_iter().zip(outcomes));
 
     let rows = ParamRows::of(compared, &pairings, [a, b], numerics.top_k);
-    let provenance = provenance::of_param_stats(options, &models);
-    rows.stage(&mut tables, options, &provenance).map_err(stopped)?;
+    match part {
+        Some(part) => part.stage(&rows, &mut tables, options.has_singular_values()),
+        None => rows.stage(&mut tables, options.has_singular_values(), options.zero_deltas, &provenance),
+    }
+    .map_err(stopped)?;
     unless_interrupted(interrupted).map_err(stopped)?;
     still_the_same(&models).map_err(stopped)?;
     let files = tables.finish().map_err(tables_error)?;
     finished.remove();
     let ParamRows { matrices, singular_values, ledger } = rows;
-    Ok(ParamStats { folder: options.folder(), files, matrices, singular_values, ledger })
+    let (folder, share) = (options.place(), options.share);
+    Ok(ParamStats { folder, share, files, matrices, singular_values, ledger })
+}
+
+/// The names of one part, or all.
+fn own(pairings: Vec<Pairing<'_>>, share: Option<Share>) -> Vec<Pairing<'_>> {
+    let Some(share) = share else { return pairings };
+    let size = |pairing: &Pairing<'_>| Work::of(pairing).map_or(0, |work| work.bytes());
+    let things: Vec<(u64, &str)> =
+        pairings.iter().map(|pairing| (size(pairing), pairing.name.as_str())).collect();
+    let mut own = share.of(&things).into_iter().peekable();
+    let pairings = pairings.into_iter().enumerate();
+    pairings.filter_map(|(index, pairing)| own.next_if_eq(&index).map(|_| pairing)).collect()
 }
 
 /// A pair of matrices to compare.

@@ -13,6 +13,12 @@ use crate::{Error, Observer};
 /// The file in the folder of the tables.
 const FILE: &str = "param_stats.journal";
 
+/// Takes the journal of a stopped run away, once there are tables by other means.
+pub(crate) fn remove_journal(folder: &Path) {
+    // One that stays is of no use, and does no harm.
+    let _ = std::fs::remove_file(folder.join(FILE));
+}
+
 /// The finished matrices of a comparison that is on its way.
 pub(crate) struct Finished<'a> {
     path: PathBuf,

@@ -17,6 +17,8 @@ pub enum Site {
 }
 
 impl Site {
+    pub(crate) const ALL: [Self; 4] = [Self::Embed, Self::ResidPost, Self::FinalNorm, Self::PreNorm];
+
     /// Its name in the tables.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -1,12 +1,16 @@
-//! From rows to columns: one definition of a row gives the CSV header and the Arrow schema.
+//! From rows to columns and back: one definition of a row gives the CSV header, the Arrow schema, and how it is read.
 
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanArray, Float64Array, RecordBatch, StringArray, UInt32Array, UInt64Array,
+    Array as _, ArrayRef, BooleanArray, Float64Array, RecordBatch, StringArray, UInt32Array, UInt64Array,
 };
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::error::ArrowError;
+use intake::shown;
+
+use crate::Site;
+use crate::words::word;
 
 /// A type that can stand in a cell; `Option` of it may be null.
 pub trait Cell: Sized {
@@ -16,15 +20,24 @@ pub trait Cell: Sized {
     const NULLABLE: bool;
     /// The column of these values.
     fn column(values: impl Iterator<Item = Self>) -> ArrayRef;
+    /// The values of a column of this name.
+    ///
+    /// # Errors
+    /// It is of another type, holds null where none may be, or a word that is none of such a column.
+    fn values(name: &str, column: &ArrayRef) -> Result<Vec<Self>, ArrowError>;
 }
 
 macro_rules! cell {
-    ($type:ty, $arrow:expr, $array:ty) => {
+    ($type:ty, $arrow:expr, $array:ty, $read:expr) => {
         impl Cell for $type {
             const TYPE: DataType = $arrow;
             const NULLABLE: bool = false;
             fn column(values: impl Iterator<Item = Self>) -> ArrayRef {
                 Arc::new(values.map(Some).collect::<$array>())
+            }
+            fn values(name: &str, column: &ArrayRef) -> Result<Vec<Self>, ArrowError> {
+                let values = <Option<Self> as Cell>::values(name, column)?.into_iter();
+                values.map(|value| value.ok_or_else(|| misfit(name, "null"))).collect()
             }
         }
         impl Cell for Option<$type> {
@@ -33,17 +46,31 @@ macro_rules! cell {
             fn column(values: impl Iterator<Item = Self>) -> ArrayRef {
                 Arc::new(values.collect::<$array>())
             }
+            fn values(name: &str, column: &ArrayRef) -> Result<Vec<Self>, ArrowError> {
+                let values = column.as_any().downcast_ref::<$array>();
+                let values = values.ok_or_else(|| misfit(name, &column.data_type().to_string()))?;
+                values.iter().map(|value| value.map(|value| $read(name, value)).transpose()).collect()
+            }
         }
     };
 }
 
-cell!(bool, DataType::Boolean, BooleanArray);
-cell!(u32, DataType::UInt32, UInt32Array);
-cell!(u64, DataType::UInt64, UInt64Array);
-cell!(f64, DataType::Float64, Float64Array);
-cell!(String, DataType::Utf8, StringArray);
-cell!(&'static str, DataType::Utf8, StringArray);
-cell!(crate::Site, DataType::Utf8, StringArray);
+cell!(bool, DataType::Boolean, BooleanArray, |_, value| Ok(value));
+cell!(u32, DataType::UInt32, UInt32Array, |_, value| Ok(value));
+cell!(u64, DataType::UInt64, UInt64Array, |_, value| Ok(value));
+cell!(f64, DataType::Float64, Float64Array, |_, value| Ok(value));
+cell!(String, DataType::Utf8, StringArray, |_, value: &str| Ok(value.to_owned()));
+cell!(&'static str, DataType::Utf8, StringArray, |name, value| {
+    word(name, value).ok_or_else(|| misfit(name, &shown(value)))
+});
+cell!(Site, DataType::Utf8, StringArray, |name, value: &str| {
+    Site::ALL.into_iter().find(|site| site.name() == value).ok_or_else(|| misfit(name, &shown(value)))
+});
+
+/// What a column holds that it cannot hold.
+fn misfit(column: &str, found: &str) -> ArrowError {
+    ArrowError::CastError(format!("column {column} has {found}"))
+}
 
 /// A struct that is one row of a table.
 pub trait Row: Sized {
@@ -53,6 +80,11 @@ pub trait Row: Sized {
     fn fields() -> Vec<Field>;
     /// The columns of these rows.
     fn columns(rows: &[Self]) -> Vec<ArrayRef>;
+    /// The rows of these columns, of which as many are taken as a row has.
+    ///
+    /// # Errors
+    /// As [`Cell::values`]; a column that is missing.
+    fn rows(columns: &mut dyn Iterator<Item = &ArrayRef>) -> Result<Vec<Self>, ArrowError>;
 
     /// The rows as one batch of columns.
     ///
@@ -103,7 +135,23 @@ macro_rules! table {
                 )*)?
                 own
             }
+            fn rows(
+                columns: &mut dyn Iterator<Item = &arrow::array::ArrayRef>,
+            ) -> Result<Vec<Self>, arrow::error::ArrowError> {
+                $(let mut $field = $crate::column::next::<$type>($column, columns)?.into_iter();)*
+                $($(let mut $part = <$part_type as $crate::Row>::rows(columns)?.into_iter();)*)?
+                let row = || Some(Self { $($field: $field.next()?,)* $($($part: $part.next()?,)*)? });
+                Ok(std::iter::from_fn(row).collect())
+            }
         }
     };
 }
 pub(crate) use table;
+
+/// The values of the next column.
+pub(crate) fn next<C: Cell>(
+    name: &str,
+    columns: &mut dyn Iterator<Item = &ArrayRef>,
+) -> Result<Vec<C>, ArrowError> {
+    C::values(name, columns.next().ok_or_else(|| misfit(name, "nothing"))?)
+}

@@ -72,6 +72,16 @@ pub enum Error {
         /// The columns that it has.
         present: Vec<String>,
     },
+    /// A table has not exactly the rows that were written into one of that name.
+    #[error("{} is no table {table} of this version", path.display())]
+    OtherRows {
+        /// The file.
+        path: PathBuf,
+        /// The name of the table that it should be.
+        table: &'static str,
+        /// What is different.
+        source: Box<arrow::error::ArrowError>,
+    },
     /// No row of a table belongs to a layer of a model.
     #[error("{} has no row with a layer: there is nothing to plot", path.display())]
     NothingToPlot {
@@ -106,6 +116,7 @@ impl Error {
             }
             Self::NotATable { .. } => "give a table as CSV with a header line, or as Parquet",
             Self::Json(_) => "",
+            Self::OtherRows { .. } => "make it again with this version",
             Self::Column { .. } => "give the table that the option is for",
             Self::NothingToPlot { .. } => {
                 "give a table with layers, such as per_layer.csv or activation_norms.csv"

@@ -78,6 +78,7 @@ mod plot;
 mod read;
 mod rows;
 mod summaries;
+mod words;
 mod write;
 
 pub use activation_difference_summaries::activation_difference_rows;

@@ -81,6 +81,30 @@ impl Table {
         self.batch.schema_ref().fields().iter().map(|field| field.name().as_str())
     }
 
+    /// The rows, exactly as they were written, of a Parquet file that has the columns of these rows and no others.
+    ///
+    /// # Errors
+    /// [`Error::OtherRows`] for other columns, or a word that does not stand in tables.
+    pub fn rows_of<R: Row>(&self) -> Result<Vec<R>, Error> {
+        let has_columns = {
+            let (found, expected) = (self.batch.schema_ref().fields(), R::fields());
+            let same = |(found, expected): (&Arc<Field>, &Field)| {
+                (found.name(), found.data_type(), found.is_nullable())
+                    == (expected.name(), expected.data_type(), expected.is_nullable())
+            };
+            found.len() == expected.len() && found.iter().zip(&expected).all(same)
+        };
+        let rows = if has_columns {
+            contained(|| R::rows(&mut self.batch.columns().iter()))
+                .unwrap_or_else(|_| Err(ArrowError::ParquetError(CONTRADICTION.into())))
+        } else {
+            Err(ArrowError::SchemaError("it has other columns".into()))
+        };
+        let refused =
+            |source| Error::OtherRows { path: self.path.clone(), table: R::TABLE, source: Box::new(source) };
+        rows.map_err(refused)
+    }
+
     /// A column as numbers; `None` if there is none of that name. Null is what is empty, no number, or not finite.
     #[must_use]
     pub fn numbers(&self, column: &str) -> Option<Vec<Option<f64>>> {

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{ComponentRow, LayerRow, MatrixRow};
 
 /// How unchanged matrices enter the mean stable rank of a layer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum ZeroDeltas {
     /// Left out, since a zero matrix has no stable rank.
     #[default]

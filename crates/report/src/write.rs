@@ -8,13 +8,15 @@ use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
+use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 
 use crate::folder::folder_of;
 use crate::{Error, OutputFolder, Row};
 
 /// File format of a table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Format {
     /// Comma-separated values with a header line; null is an empty field.
     Csv,
@@ -36,7 +38,7 @@ impl Format {
 }
 
 /// Where the numbers came from: keys and values that Parquet files carry as metadata.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Provenance(Vec<(String, String)>);
 
 impl Provenance {
@@ -144,6 +146,11 @@ impl Tables {
         file.as_file().sync_all().map_err(|source| Error::File { path: path.clone(), source })?;
         self.staged.push((file, path));
         Ok(())
+    }
+
+    /// The files that are staged: where each is to go, and where it lies until then.
+    pub fn staged(&self) -> impl Iterator<Item = (&Path, &Path)> {
+        self.staged.iter().map(|(file, path)| (path.as_path(), file.path()))
     }
 
     /// Says that this set has no such table: one of an earlier run is removed at the end.
