@@ -91,11 +91,12 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..))]
     max_length: u32,
 
-    /// Most samples computed at once [default: as many as make 1024 tokens]
+    /// Most samples computed at once [default: as many as make 1024 tokens, on a GPU as memory allows]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     batch_size: Option<u32>,
 
-    /// Memory for hidden states and weights, such as 8GiB or 500MB [default: a quarter of what there is]
+    /// Memory for hidden states and weights, such as 8GiB or 500MB [default: a quarter of what there is, on CUDA four
+    /// fifths of what is free there]
     #[arg(long, value_name = "SIZE")]
     memory_budget: Option<ByteSize>,
 

@@ -1,13 +1,14 @@
 //! Causal self-attention of packed samples.
 
-use candle_core::{D, DType, Device, Result, Tensor};
+use candle_core::{Result, Tensor};
 
 use crate::architecture::{Architecture, Layer};
+use crate::attention_blocks::attend_composed;
 use crate::family::{HeadNormOver, PositionKind, ProjectionLayout};
 use crate::kernels;
 use crate::linear::Projection;
 use crate::norm::Norm;
-use crate::pack::{Pack, mask};
+use crate::pack::Pack;
 use crate::weights::{HeadNormWeights, Linear};
 
 /// The attention of one block.
@@ -106,63 +107,7 @@ impl Attention {
     }
 }
 
-/// Softmax(scores)·values of each sample, `[tokens, heads · head_dim]`, by candle's operations.
-///
-/// `queries` are `[tokens, heads, head_dim]`, the others `[tokens, key_value_heads, head_dim]`.
-pub(crate) fn attend_composed(
-    scores: &Scores,
-    queries: &Tensor,
-    keys: &Tensor,
-    values: &Tensor,
-    pack: &Pack,
-) -> Result<Tensor> {
-    let Scores { heads, key_value_heads, head_dim, .. } = *scores;
-    let dtype = queries.dtype();
-    let mut mixed = Vec::with_capacity(pack.lengths.len());
-    for (start, length) in pack.samples() {
-        let part = |x: &Tensor| x.narrow(0, start, length)?.transpose(0, 1)?.contiguous();
-        let queries =
-            part(queries)?.reshape((key_value_heads, heads / key_value_heads * length, head_dim))?;
-        let products = queries.matmul(&part(keys)?.transpose(1, 2)?)?.to_dtype(DType::F32)?;
-        let products = products.reshape((heads, length, length))?;
-        let weights = scores.weights_composed(&products, length)?.to_dtype(dtype)?;
-        let weights = weights.reshape((key_value_heads, heads / key_value_heads * length, length))?;
-        let sample = weights.matmul(&part(values)?)?.reshape((heads, length, head_dim))?;
-        mixed.push(sample.transpose(0, 1)?.contiguous()?.reshape((length, heads * head_dim))?);
-    }
-    Tensor::cat(&mixed, 0)
-}
-
 impl Scores {
-    /// Attention weights from products of queries and keys, `[heads, length, length]`.
-    fn weights_composed(&self, products: &Tensor, length: usize) -> Result<Tensor> {
-        let device = products.device();
-        let slopes = self.slopes(length, device)?;
-        let mut scores = match (&slopes, self.positions) {
-            (Some(slopes), PositionKind::ScaledAlibi) => products.broadcast_add(slopes)?,
-            _ => products.clone(),
-        };
-        scores = (scores * self.scale)?;
-        if let Some(cap) = self.cap {
-            scores = ((scores / cap)?.tanh()? * cap)?;
-        }
-        if let (Some(slopes), PositionKind::Alibi) = (&slopes, self.positions) {
-            scores = scores.broadcast_add(slopes)?;
-        }
-        let scores = scores.broadcast_add(&mask(length, self.window, device)?)?;
-        candle_nn::ops::softmax(&scores, D::Minus1)
-    }
-
-    /// What ALiBi adds to the scores of each head and key, `[heads, 1, length]`.
-    fn slopes(&self, length: usize, device: &Device) -> Result<Option<Tensor>> {
-        if !matches!(self.positions, PositionKind::Alibi | PositionKind::ScaledAlibi) {
-            return Ok(None);
-        }
-        let values: Vec<f32> =
-            (0..self.heads).flat_map(|head| (0..length).map(move |key| self.slope(head, key))).collect();
-        Tensor::from_vec(values, (self.heads, 1, length), device).map(Some)
-    }
-
     /// What ALiBi adds to the score of a key at this position (Press et al., 2022); zero without it.
     pub(crate) fn slope(&self, head: usize, key: usize) -> f32 {
         let rounded = |x: f32| half::bf16::from_f32(x).to_f32();

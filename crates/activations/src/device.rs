@@ -45,6 +45,52 @@ impl DeviceChoice {
     }
 }
 
+/// Bytes that are free on a CUDA device; `None` where memory is the machine's, or the device does not tell.
+#[must_use]
+pub fn free_memory(device: &Device) -> Option<u64> {
+    #[cfg(feature = "cuda")]
+    if let Device::Cuda(device) = device {
+        let (free, _) = device.cuda_stream().context().mem_get_info().ok()?;
+        return Some(free as u64);
+    }
+    let _ = device;
+    None
+}
+
+/// True if a device refused memory that a computation needs.
+pub(crate) fn out_of_memory(error: &candle_core::Error) -> bool {
+    #[cfg(feature = "cuda")]
+    {
+        use candle_core::cuda_backend::CudaError;
+        use candle_core::cuda_backend::cudarc::{cublas, driver};
+        let mut error = error;
+        loop {
+            error = match error {
+                candle_core::Error::WithBacktrace { inner, .. }
+                | candle_core::Error::Context { inner, .. }
+                | candle_core::Error::WithPath { inner, .. } => inner,
+                candle_core::Error::Cuda(error) => {
+                    return match error.downcast_ref() {
+                        Some(CudaError::Cuda(driver::DriverError(code))) => {
+                            *code == driver::sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY
+                        }
+                        Some(CudaError::Cublas(cublas::result::CublasError(code))) => {
+                            *code == cublas::sys::cublasStatus_t::CUBLAS_STATUS_ALLOC_FAILED
+                        }
+                        _ => false,
+                    };
+                }
+                _ => return false,
+            };
+        }
+    }
+    #[cfg(not(feature = "cuda"))]
+    {
+        let _ = error;
+        false
+    }
+}
+
 impl FromStr for DeviceChoice {
     type Err = Error;
 

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use intake::{Foreign, shown};
 
+use crate::device::out_of_memory;
+
 /// Why hidden states could not be computed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -175,6 +177,14 @@ pub enum Error {
         /// Why.
         source: Box<candle_core::Error>,
     },
+    /// The device has less memory left than was counted on.
+    #[error("the device has no memory left for {place}")]
+    DeviceMemory {
+        /// Where in the model.
+        place: String,
+        /// What it says.
+        source: Box<candle_core::Error>,
+    },
     /// A hook ended the run.
     #[error("a hook at {at} failed")]
     Hook {
@@ -270,7 +280,12 @@ pub enum Error {
 impl Error {
     /// A step of the forward pass that failed.
     pub(crate) fn compute(place: impl Into<String>, source: candle_core::Error) -> Self {
-        Self::Compute { place: place.into(), source: Box::new(source) }
+        let (place, source) = (place.into(), Box::new(source));
+        if out_of_memory(&source) {
+            Self::DeviceMemory { place, source }
+        } else {
+            Self::Compute { place, source }
+        }
     }
 
     /// What the user can do about it, as one sentence; empty where the message says it all.
@@ -287,6 +302,9 @@ impl Error {
             Self::TooLong { .. } => "give a --max-length that the model has positions for",
             Self::Depths { .. } => "measure them one by one, as collect-activation-norms does with --models",
             Self::Budget { .. } => "give a larger --memory-budget or a smaller --batch-size",
+            Self::DeviceMemory { .. } => {
+                "give a smaller --memory-budget or --batch-size, or see what else uses the device"
+            }
             Self::DeviceNotBuilt { device: crate::DeviceChoice::Metal } => {
                 "build it with `--features metal` on a Mac, or choose --device cpu"
             }

@@ -94,27 +94,9 @@ pub(crate) struct Mixture {
 
 impl Mixture {
     fn apply(&self, x: &Tensor) -> Result<Tensor> {
-        let (dtype, device) = (x.dtype(), x.device());
         let logits = x.matmul(&self.router)?.to_dtype(DType::F32)?;
         let weights: Vec<Vec<f32>> = candle_nn::ops::softmax(&logits, D::Minus1)?.to_vec2()?;
-        let mut chosen: Vec<(Vec<u32>, Vec<f32>)> = vec![Default::default(); self.counts.count];
-        for (token, weights) in weights.iter().enumerate() {
-            for (expert, weight) in choose(weights, self.counts) {
-                chosen[expert].0.push(token as u32);
-                chosen[expert].1.push(weight);
-            }
-        }
-        let mut sum = x.zeros_like()?;
-        for (expert, (tokens, weights)) in self.experts.iter().zip(chosen) {
-            if tokens.is_empty() {
-                continue;
-            }
-            let count = tokens.len();
-            let tokens = Tensor::from_vec(tokens, count, device)?;
-            let weights = Tensor::from_vec(weights, (count, 1), device)?.to_dtype(dtype)?;
-            let out = expert.apply(&x.index_select(&tokens, 0)?)?.broadcast_mul(&weights)?;
-            sum = sum.index_add(&tokens, &out, 0)?;
-        }
+        let mut sum = self.mix(x, &Choice::new(&weights, self.counts))?;
         if let Some(shared) = &self.shared {
             let mut out = shared.apply(x)?;
             if let Some(gate) = &self.shared_gate {
@@ -123,6 +105,72 @@ impl Mixture {
             sum = (sum + out)?;
         }
         Ok(sum)
+    }
+
+    /// What the chosen experts add up to. A GPU gets the whole choice in three copies.
+    fn mix(&self, x: &Tensor, choice: &Choice) -> Result<Tensor> {
+        let (count, device) = (x.dim(0)?, x.device());
+        let mut sum = x.zeros_like()?;
+        if count == 0 {
+            return Ok(sum);
+        }
+        let tokens = Tensor::from_slice(&choice.tokens, choice.tokens.len(), device)?;
+        let (mut outs, mut first) = (Vec::new(), 0);
+        for (expert, load) in self.experts.iter().zip(&choice.loads).filter(|(_, load)| **load > 0) {
+            outs.push(expert.apply(&x.index_select(&tokens.narrow(0, first, *load)?, 0)?)?);
+            first += load;
+        }
+        let outs = Tensor::cat(&outs, 0)?;
+        let places = Tensor::from_slice(&choice.places, (choice.per_token, count), device)?;
+        let weights = Tensor::from_slice(&choice.weights, (choice.per_token, count, 1), device)?;
+        let weights = weights.to_dtype(x.dtype())?;
+        for turn in 0..choice.per_token {
+            let out = outs.index_select(&places.get(turn)?, 0)?;
+            sum = (sum + out.broadcast_mul(&weights.get(turn)?)?)?;
+        }
+        Ok(sum)
+    }
+}
+
+/// Which experts see which tokens.
+struct Choice {
+    /// Expert by expert, the tokens that it sees.
+    tokens: Vec<u32>,
+    /// How many each expert sees.
+    loads: Vec<usize>,
+    per_token: usize,
+    /// For each turn and token, its place among `tokens`. In its turns a token comes to its experts in their order.
+    places: Vec<u32>,
+    /// What the expert counts there.
+    weights: Vec<f32>,
+}
+
+impl Choice {
+    /// From the softmax over all experts of each token.
+    fn new(softmax: &[Vec<f32>], counts: ExpertCounts) -> Self {
+        let mut chosen: Vec<Vec<(usize, f32)>> = vec![Vec::new(); counts.count];
+        let per_token = counts.per_token.min(counts.count);
+        for (token, weights) in softmax.iter().enumerate() {
+            for (expert, weight) in choose(weights, counts) {
+                chosen[expert].push((token, weight));
+            }
+        }
+        let mut choice = Self {
+            tokens: Vec::with_capacity(softmax.len() * per_token),
+            loads: chosen.iter().map(Vec::len).collect(),
+            per_token,
+            places: vec![0; softmax.len() * per_token],
+            weights: vec![0.0; softmax.len() * per_token],
+        };
+        let mut turns = vec![0; softmax.len()];
+        for (token, weight) in chosen.into_iter().flatten() {
+            let at = turns[token] * softmax.len() + token;
+            choice.places[at] = choice.tokens.len() as u32;
+            choice.weights[at] = weight;
+            choice.tokens.push(token as u32);
+            turns[token] += 1;
+        }
+        choice
     }
 }
 

@@ -2,12 +2,14 @@
 
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
+use intake::shown;
 use weights_io::{CandleBackend, Checkpoint, var_builder};
 
 use crate::Error;
 use crate::architecture::Architecture;
 use crate::block::Block;
 use crate::config::Config;
+use crate::device::out_of_memory;
 use crate::embedding::Rows;
 use crate::norm::Norm;
 use crate::pack::Pack;
@@ -303,10 +305,12 @@ impl Source for Load<'_> {
     type Tensor = Tensor;
 
     fn get(&mut self, name: &str, shape: &[usize]) -> Result<Tensor, Error> {
-        self.weights.get(shape, name).map_err(|source| Error::Load {
-            path: self.checkpoint.took().into(),
-            name: name.to_owned(),
-            source: Box::new(source),
+        self.weights.get(shape, name).map_err(|source| {
+            if out_of_memory(&source) {
+                return Error::compute(format!("tensor `{}`", shown(name)), source);
+            }
+            let path = self.checkpoint.took().into();
+            Error::Load { path, name: name.to_owned(), source: Box::new(source) }
         })
     }
 }

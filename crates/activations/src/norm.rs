@@ -4,6 +4,7 @@
 //! (x − mean(x)) / √(var(x) + ε) · w + b with the biased variance.
 
 use candle_core::{D, DType, Result, Tensor};
+use candle_nn::ops::rms_norm;
 
 use crate::family::NormKind;
 use crate::kernels;
@@ -44,6 +45,9 @@ impl Norm {
     pub(crate) fn apply_composed(&self, x: &Tensor) -> Result<Tensor> {
         let dtype = x.dtype();
         let x = x.to_dtype(DType::F32)?;
+        if let (NormKind::Rms, Some(weight), None) = (self.kind, self.shared_weight(), &self.bias) {
+            return rms_norm(&x.contiguous()?, weight, self.epsilon as f32)?.to_dtype(dtype);
+        }
         let x = match self.kind {
             NormKind::Rms => x,
             NormKind::Layer => x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?,
@@ -57,5 +61,10 @@ impl Norm {
             x = x.broadcast_add(bias)?;
         }
         x.to_dtype(dtype)
+    }
+
+    /// The weight, if it is one for all rows.
+    fn shared_weight(&self) -> Option<&Tensor> {
+        self.weight.as_ref().filter(|weight| weight.rank() == 1)
     }
 }

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use candle_core::{DType, Device, Storage, Tensor};
-use rayon::prelude::*;
+use candle_core::Tensor;
 
 use crate::hook::{Batch, Hook, HookError, HookPoint};
+use crate::token_norms::{TokenPair, norms, pairs};
 
 /// Where hidden states are measured: transformers' `hidden_states`, and the last block's raw output.
 ///
@@ -15,7 +15,7 @@ pub fn is_hidden_state(at: HookPoint) -> bool {
     matches!(at, HookPoint::Embed | HookPoint::ResidPost(_) | HookPoint::FinalNorm)
 }
 
-/// Sums over the tokens of one sample at one place. Norms are taken in f32 components, sums in f64.
+/// Sums over the tokens of one sample at one place, in f64. Norms are taken of f32 components; on a GPU they are f32 too.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct NormSums {
     /// Tokens with finite norms; the others enter nothing else.
@@ -88,10 +88,7 @@ impl Hook for Norms {
     }
 
     fn observe(&mut self, at: HookPoint, hidden: &Tensor, batch: &Batch<'_>) -> Result<(), HookError> {
-        let (_, width) = hidden.dims2()?;
-        let norms: Vec<(f64, f64)> = with_elements(hidden, |hidden| {
-            hidden.par_chunks(width.max(1)).map(|row| (l1(row), l2(row))).collect()
-        })?;
+        let norms = norms(hidden)?;
         for sample in batch.samples {
             let sums = self.sums.entry((batch.model, at, sample.index)).or_default();
             for norms in &norms[sample.start..sample.start + sample.length] {
@@ -102,7 +99,7 @@ impl Hook for Norms {
     }
 }
 
-/// Sums over the tokens of one sample at one place of models A and B. Differences are taken in f32, sums in f64.
+/// Sums over the tokens of one sample at one place of models A and B, in f64. Differences are taken in f32.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct DifferenceSums {
     /// Tokens with finite norms in both models; the others enter nothing else.
@@ -133,7 +130,8 @@ pub struct DifferenceSums {
 
 impl DifferenceSums {
     fn add(&mut self, token: &TokenPair) {
-        let TokenPair { a_l1, a_l2, b_l1, b_l2, difference_l1, difference_l2, product } = *token;
+        let TokenPair { a: (a_l1, a_l2), b: (b_l1, b_l2), difference, product } = *token;
+        let (difference_l1, difference_l2) = difference;
         if !(a_l1 + b_l1 + difference_l1 + a_l2 + b_l2 + difference_l2 + product).is_finite() {
             self.non_finite_tokens += 1;
             return;
@@ -152,32 +150,6 @@ impl DifferenceSums {
                 self.cosine += product / a_l2 / b_l2;
                 self.cosine_tokens += 1;
             }
-        }
-    }
-}
-
-/// One token in both models.
-struct TokenPair {
-    a_l1: f64,
-    a_l2: f64,
-    b_l1: f64,
-    b_l2: f64,
-    difference_l1: f64,
-    difference_l2: f64,
-    product: f64,
-}
-
-impl TokenPair {
-    fn new(a: &[f32], b: &[f32]) -> Self {
-        let difference: Vec<f32> = a.iter().zip(b).map(|(a, b)| b - a).collect();
-        Self {
-            a_l1: l1(a),
-            a_l2: l2(a),
-            b_l1: l1(b),
-            b_l2: l2(b),
-            difference_l1: l1(&difference),
-            difference_l2: l2(&difference),
-            product: sum(a, b, |a, b| a * b),
         }
     }
 }
@@ -228,47 +200,11 @@ impl Hook for Differences {
                 format!("hidden states of width {width} and {} have no difference", other.dim(1)?).into()
             );
         }
-        let tokens: Vec<TokenPair> = with_elements(&other, |a| {
-            with_elements(hidden, |b| {
-                let width = width.max(1);
-                a.par_chunks(width).zip(b.par_chunks(width)).map(|(a, b)| TokenPair::new(a, b)).collect()
-            })
-        })??;
+        let tokens = pairs(&other, hidden)?;
         for sample in batch.samples {
             let sums = self.sums.entry((at, sample.index)).or_default();
             tokens[sample.start..sample.start + sample.length].iter().for_each(|token| sums.add(token));
         }
         Ok(())
     }
-}
-
-fn l1(row: &[f32]) -> f64 {
-    sum(row, row, |x, _| x.abs())
-}
-
-fn l2(row: &[f32]) -> f64 {
-    sum(row, row, |x, _| x * x).sqrt()
-}
-
-/// Σ f(x, y), over eight sums side by side that do not wait for each other.
-fn sum(x: &[f32], y: &[f32], f: impl Fn(f64, f64) -> f64) -> f64 {
-    let ((x, x_rest), (y, y_rest)) = (x.as_chunks::<8>(), y.as_chunks::<8>());
-    let mut sums = [0f64; 8];
-    let mut add = |x: &[f32], y: &[f32]| {
-        for ((sum, x), y) in sums.iter_mut().zip(x).zip(y) {
-            *sum += f((*x).into(), (*y).into());
-        }
-    };
-    x.iter().zip(y).for_each(|(x, y)| add(x, y));
-    add(x_rest, y_rest);
-    sums.iter().sum()
-}
-
-/// Calls a function with the elements of a tensor, in f32 on the CPU.
-fn with_elements<R>(x: &Tensor, f: impl FnOnce(&[f32]) -> R) -> candle_core::Result<R> {
-    let x = x.to_device(&Device::Cpu)?.to_dtype(DType::F32)?.contiguous()?;
-    let (storage, layout) = x.storage_and_layout();
-    let Storage::Cpu(storage) = &*storage else { candle_core::bail!("a tensor on the CPU is elsewhere") };
-    let elements = &storage.as_slice::<f32>()?[layout.start_offset()..][..layout.shape().elem_count()];
-    Ok(f(elements))
 }

@@ -1,8 +1,10 @@
 //! Samples laid one after another: `[tokens, …]` without padding, and what their positions mean for attention.
 
-use candle_core::{DType, Device, Result, Tensor};
+use candle_core::{Device, Result, Tensor};
+use candle_nn::rotary_emb::rope_thd;
 
 use crate::architecture::Architecture;
+use crate::attention_blocks::{Group, MOST_SCORES, groups};
 use crate::rope::Rope;
 
 /// Some samples end to end.
@@ -14,6 +16,12 @@ pub(crate) struct Pack {
     rotation: Option<Rotation>,
     /// The same for blocks with a window, where they have their own.
     local_rotation: Option<Rotation>,
+    /// Which samples composed attention takes together.
+    pub(crate) groups: Vec<Group>,
+    /// The most scores that it holds at once.
+    pub(crate) most_scores: usize,
+    /// 0, 1, … in f32, up to the longest sample.
+    pub(crate) counted: Tensor,
 }
 
 /// Cosines and sines for every token of a pack.
@@ -47,41 +55,48 @@ impl Rotation {
     pub(crate) fn apply_composed(&self, x: &Tensor) -> Result<Tensor> {
         let dtype = x.dtype();
         let (tokens, heads, head_dim) = x.dims3()?;
-        let pairs = self.dimensions / 2;
         let (cosines, sines) = (self.cosines.to_dtype(dtype)?, self.sines.to_dtype(dtype)?);
-        let turned = x.narrow(2, 0, self.dimensions)?;
-        let (first, second) = if self.interleaved {
-            let split = turned.contiguous()?.reshape((tokens, heads, pairs, 2))?;
-            (split.narrow(3, 0, 1)?.squeeze(3)?, split.narrow(3, 1, 1)?.squeeze(3)?)
-        } else {
-            (turned.narrow(2, 0, pairs)?, turned.narrow(2, pairs, pairs)?)
-        };
-        let (first, second) = (first.contiguous()?, second.contiguous()?);
-        let new_first = (first.broadcast_mul(&cosines)? - second.broadcast_mul(&sines)?)?;
-        let new_second = (second.broadcast_mul(&cosines)? + first.broadcast_mul(&sines)?)?;
+        let turned = x.narrow(2, 0, self.dimensions)?.contiguous()?;
         let turned = if self.interleaved {
+            let split = turned.reshape((tokens, heads, self.dimensions / 2, 2))?;
+            let half = |index| split.narrow(3, index, 1)?.squeeze(3)?.contiguous();
+            let (first, second) = (half(0)?, half(1)?);
+            let new_first = (first.broadcast_mul(&cosines)? - second.broadcast_mul(&sines)?)?;
+            let new_second = (second.broadcast_mul(&cosines)? + first.broadcast_mul(&sines)?)?;
             Tensor::stack(&[new_first, new_second], 3)?.reshape((tokens, heads, self.dimensions))?
         } else {
-            Tensor::cat(&[new_first, new_second], 2)?
+            // To candle one sample: what distinguishes the tokens of ours is in the tables.
+            let (cosines, sines) = (cosines.squeeze(1)?, sines.squeeze(1)?);
+            rope_thd(&turned.unsqueeze(0)?, &cosines, &sines)?.squeeze(0)?
         };
         match head_dim - self.dimensions {
             0 => Ok(turned),
-            rest => Tensor::cat(&[turned, x.narrow(2, self.dimensions, rest)?], 2),
+            rest => Tensor::cat(&[turned, x.narrow(2, self.dimensions, rest)?.contiguous()?], 2),
         }
     }
 }
 
 impl Pack {
     pub(crate) fn new(lengths: Vec<usize>, architecture: &Architecture, device: &Device) -> Result<Self> {
-        let rotation =
-            |rope: &Option<Rope>| rope.as_ref().map(|rope| Rotation::new(rope, &lengths, device)).transpose();
-        let (rotation, local_rotation) = (rotation(&architecture.rope)?, rotation(&architecture.local_rope)?);
-        Ok(Self { lengths, rotation, local_rotation })
+        let mut pack = Self::without_rotation(lengths, architecture.heads, MOST_SCORES, device)?;
+        let rotation = |rope: &Option<Rope>| {
+            rope.as_ref().map(|rope| Rotation::new(rope, &pack.lengths, device)).transpose()
+        };
+        (pack.rotation, pack.local_rotation) =
+            (rotation(&architecture.rope)?, rotation(&architecture.local_rope)?);
+        Ok(pack)
     }
 
-    #[cfg(test)]
-    pub(crate) fn without_rotation(lengths: Vec<usize>) -> Self {
-        Self { lengths, rotation: None, local_rotation: None }
+    pub(crate) fn without_rotation(
+        lengths: Vec<usize>,
+        heads: usize,
+        most_scores: usize,
+        device: &Device,
+    ) -> Result<Self> {
+        let groups = groups(&lengths, heads, most_scores, device)?;
+        let longest = lengths.iter().copied().max().unwrap_or(0);
+        let counted = Tensor::from_iter((0..longest).map(|position| position as f32), device)?;
+        Ok(Self { lengths, rotation: None, local_rotation: None, groups, most_scores, counted })
     }
 
     /// The turns of a block that rotates, with a window or without.
@@ -97,15 +112,4 @@ impl Pack {
             Some(sample)
         })
     }
-}
-
-/// What may be seen: 0 where a query at row i may attend to column j, −∞ elsewhere; `[length, length]`, f32.
-pub(crate) fn mask(length: usize, window: Option<usize>, device: &Device) -> Result<Tensor> {
-    let window = window.unwrap_or(length);
-    let values: Vec<f32> = (0..length)
-        .flat_map(|i| {
-            (0..length).map(move |j| if j <= i && i - j < window { 0.0 } else { f32::NEG_INFINITY })
-        })
-        .collect();
-    Tensor::from_vec(values, (length, length), device)?.to_dtype(DType::F32)
 }

@@ -5,8 +5,11 @@ use std::collections::HashSet;
 use candle_core::{DType, Device, Tensor};
 
 use crate::Error;
+use crate::batches::{Window, windows};
 use crate::block::{Block, Emit};
-use crate::hook::{Batch, BatchSample, Hook, HookPoint};
+use crate::device::out_of_memory;
+use crate::hook::{Batch, BatchSample, Hook, HookError, HookPoint};
+use crate::kernels;
 use crate::model::{Embeddings, Model, Outer};
 use crate::pack::Pack;
 use crate::same_bytes::same_bytes;
@@ -18,12 +21,13 @@ pub struct StreamOptions {
     pub device: Device,
     /// In which type: F32, F16 or BF16. Norms and softmax are F32 in any case.
     pub dtype: DType,
-    /// Bytes that hidden states, weights and intermediate results may take together.
+    /// Bytes that hidden states, weights and intermediate results may take together, where they are computed.
     pub memory_budget: u64,
     /// Most samples that are computed together.
     pub batch_size: usize,
-    /// Tokens from which on no further sample joins a batch.
-    pub batch_tokens: usize,
+    /// Tokens from which on no further sample joins a batch; `None` for 1024 in F32 on the CPU, and else for as many as
+    /// the budget allows.
+    pub batch_tokens: Option<usize>,
 }
 
 impl Default for StreamOptions {
@@ -34,7 +38,7 @@ impl Default for StreamOptions {
             dtype: DType::F32,
             memory_budget: 4 << 30,
             batch_size: usize::MAX,
-            batch_tokens: 1024,
+            batch_tokens: None,
         }
     }
 }
@@ -45,7 +49,7 @@ pub struct Stream<'a> {
     models: &'a [Model<'a>],
     samples: &'a [Vec<u32>],
     options: StreamOptions,
-    windows: Vec<Vec<Vec<BatchSample>>>,
+    windows: Vec<Window>,
 }
 
 impl<'a> Stream<'a> {
@@ -74,9 +78,8 @@ impl<'a> Stream<'a> {
                 return Err(Error::TooLong { path: path.into(), length: longest, positions });
             }
         }
-        let batches = batches(samples, &options);
         let occurring = samples.iter().flatten().collect::<HashSet<_>>().len();
-        let windows = windows(models, batches, occurring, &options)?;
+        let windows = windows(models, samples, occurring, &options)?;
         Ok(Self { models, samples, options, windows })
     }
 
@@ -114,24 +117,9 @@ impl<'a> Stream<'a> {
                 leaders = same_states(&batches, leaders)
                     .map_err(|source| Error::compute("the embedding", source))?;
             }
+            let mut loaded = self.load(0, leaders)?;
             for index in 0..first.blocks() {
-                for (model, leader) in leaders.iter_mut().enumerate() {
-                    if *leader != model && !self.same_block(index, *leader, model)? {
-                        *leader = model;
-                    }
-                }
-                let blocks: Vec<Shared> = (0..self.models.len())
-                    .filter(|model| leaders[*model] == *model)
-                    .map(|model| {
-                        let block = self.models[model].load_block(index, dtype, device)?;
-                        let models = (0..leaders.len()).filter(|other| leaders[*other] == model).collect();
-                        Ok(Shared { block, models })
-                    })
-                    .collect::<Result<_, Error>>()?;
-                std::thread::scope(|scope| {
-                    scope.spawn(|| self.read_ahead(index + 1));
-                    batches.iter_mut().try_for_each(|batch| batch.advance(&blocks, hooks))
-                })?;
+                loaded = self.step(index, loaded, &mut batches, hooks)?;
             }
             for batch in &batches {
                 for (model, outer) in outer.iter().enumerate() {
@@ -216,6 +204,55 @@ impl<'a> Stream<'a> {
         Ok(true)
     }
 
+    /// Sends all batches through a block, and gets the next one ready.
+    fn step(
+        &self,
+        index: usize,
+        Loaded { leaders, blocks }: Loaded,
+        batches: &mut [Running<'_>],
+        hooks: &mut [&mut dyn Hook],
+    ) -> Result<Loaded, Error> {
+        let mut compute = || batches.iter_mut().try_for_each(|batch| batch.advance(&blocks, hooks));
+        if kernels::are_fused(&self.options.device, self.options.dtype) {
+            // All threads compute, so only the system is busy with what comes.
+            std::thread::scope(|scope| {
+                scope.spawn(|| self.read_ahead(index + 1));
+                compute()
+            })?;
+            drop(blocks);
+            return self.load(index + 1, leaders);
+        }
+        // On CUDA a thread has a stream of its own: copies of the next block go beside the kernels of this one.
+        let mut next = Ok(Loaded { leaders: Vec::new(), blocks: Vec::new() });
+        rayon::in_place_scope(|scope| {
+            scope.spawn(|_| next = self.load(index + 1, leaders));
+            compute()
+        })?;
+        next
+    }
+
+    /// A block of every model that has its own, and of the models that follow them until here.
+    fn load(&self, index: usize, mut leaders: Vec<usize>) -> Result<Loaded, Error> {
+        if self.models.first().is_none_or(|first| index >= first.blocks()) {
+            return Ok(Loaded { leaders, blocks: Vec::new() });
+        }
+        for (model, leader) in leaders.iter_mut().enumerate() {
+            if *leader != model && !self.same_block(index, *leader, model)? {
+                *leader = model;
+            }
+        }
+        let (dtype, device) = (self.options.dtype, &self.options.device);
+        let blocks = (0..self.models.len()).filter(|model| leaders[*model] == *model).map(|model| {
+            let block = self.models[model].load_block(index, dtype, device)?;
+            let models = (0..leaders.len()).filter(|other| leaders[*other] == model).collect();
+            Ok(Shared { block, models })
+        });
+        let blocks = blocks.collect::<Result<_, Error>>()?;
+        // Another thread, and so another stream, may use it next.
+        device.synchronize().map_err(|source| Error::compute(format!("block {index}"), source))?;
+        Ok(Loaded { leaders, blocks })
+    }
+
     /// Asks the system to read a block while the one before it is computed.
     fn read_ahead(&self, index: usize) {
         for model in self.models.iter().filter(|model| index < model.blocks()) {
@@ -226,6 +263,13 @@ impl<'a> Stream<'a> {
             }
         }
     }
+}
+
+/// What a step through all batches needs.
+struct Loaded {
+    /// For each model the first one that has had the same states and blocks.
+    leaders: Vec<usize>,
+    blocks: Vec<Shared>,
 }
 
 /// A block and the models, the first of which it is of, that have it and the same states before it.
@@ -269,7 +313,7 @@ fn emit(
     for model in models {
         let batch = Batch { model: *model, samples };
         for hook in hooks.iter_mut() {
-            let failed = |source| Error::Hook { at, source };
+            let failed = |source| failed_hook(at, source);
             if hook.wants(at) {
                 hook.observe(at, &hidden, &batch).map_err(failed)?;
             }
@@ -280,25 +324,29 @@ fn emit(
                 if replacement.shape() != hidden.shape() || replacement.dtype() != hidden.dtype() {
                     return Err(failed("the replacement has another shape or dtype".into()));
                 }
-                hidden = replacement;
+                hidden = replacement.contiguous().map_err(|source| Error::compute(at.to_string(), source))?;
             }
         }
     }
     Ok(hidden)
 }
 
+/// What a hook failed with; where it lacked the device's memory, that.
+fn failed_hook(at: HookPoint, source: HookError) -> Error {
+    match source.downcast::<candle_core::Error>() {
+        Ok(source) if out_of_memory(&source) => Error::compute(at.to_string(), *source),
+        Ok(source) => Error::Hook { at, source },
+        Err(source) => Error::Hook { at, source },
+    }
+}
+
 /// For each model the first one that has the same states in every batch, bit for bit.
 fn same_states(batches: &[Running<'_>], mut leaders: Vec<usize>) -> candle_core::Result<Vec<usize>> {
-    let bits = |x: &Tensor| -> candle_core::Result<Vec<u32>> {
-        let values = x.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
-        Ok(values.into_iter().map(f32::to_bits).collect())
-    };
     for model in 1..leaders.len() {
         for leader in 0..model {
             let mut same = leaders[leader] == leader;
             for batch in batches {
-                let (a, b) = (&batch.states[leader], &batch.states[model]);
-                same = same && a.shape() == b.shape() && bits(a)? == bits(b)?;
+                same = same && same_bits(&batch.states[leader], &batch.states[model])?;
             }
             if same {
                 leaders[model] = leader;
@@ -309,74 +357,23 @@ fn same_states(batches: &[Running<'_>], mut leaders: Vec<usize>) -> candle_core:
     Ok(leaders)
 }
 
-/// Samples in their order, so many together as the options allow.
-fn batches(samples: &[Vec<u32>], options: &StreamOptions) -> Vec<Vec<BatchSample>> {
-    let mut batches: Vec<Vec<BatchSample>> = Vec::new();
-    for (index, sample) in samples.iter().enumerate().filter(|(_, sample)| !sample.is_empty()) {
-        let length = sample.len();
-        match batches.last_mut() {
-            Some(batch)
-                if batch.len() < options.batch_size && tokens_of(batch) + length <= options.batch_tokens =>
-            {
-                batch.push(BatchSample { index, start: tokens_of(batch), length });
-            }
-            _ => batches.push(vec![BatchSample { index, start: 0, length }]),
-        }
+/// True if two tensors have the same bits; elsewhere than on the CPU they are compared there, and NaN is like nothing.
+fn same_bits(a: &Tensor, b: &Tensor) -> candle_core::Result<bool> {
+    if a.shape() != b.shape() {
+        return Ok(false);
     }
-    batches
-}
-
-fn tokens_of(batch: &[BatchSample]) -> usize {
-    batch.last().map_or(0, |sample| sample.start + sample.length)
-}
-
-/// Batches in groups whose hidden states fit beside one block of each model and a batch's intermediate results; before
-/// the first block, beside the embeddings of the `occurring` tokens.
-fn windows(
-    models: &[Model<'_>],
-    batches: Vec<Vec<BatchSample>>,
-    occurring: usize,
-    options: &StreamOptions,
-) -> Result<Vec<Vec<Vec<BatchSample>>>, Error> {
-    let size = options.dtype.size_in_bytes() as u64;
-    let longest = batches.iter().map(|batch| tokens_of(batch) as u64).max().unwrap_or(0);
-    let mut fixed = 0;
-    let mut a_token = 0;
-    for model in models {
-        let architecture = &model.architecture;
-        let mut largest = (occurring * architecture.embedding_width) as u64 * size;
-        for index in 0..model.blocks() {
-            // A block is copied once more while its projections are joined.
-            let elements: usize = model.block_tensors(index)?.iter().map(|(_, elements)| elements).sum();
-            largest = largest.max(elements as u64 * size * 3 / 2);
-        }
-        fixed += largest;
-        a_token += architecture.hidden as u64 * size;
+    if kernels::on_host(a) {
+        let bits = |x: &Tensor| -> candle_core::Result<Vec<u32>> {
+            let values = x.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+            Ok(values.into_iter().map(f32::to_bits).collect())
+        };
+        return Ok(bits(a)? == bits(b)?);
     }
-    // Of one model at a time: normed input, joint projections, both halves of the MLP and their product, sums.
-    let scratch = models.iter().map(|model| {
-        let architecture = &model.architecture;
-        let widths = 6 * architecture.hidden + 3 * architecture.projected() + 4 * architecture.intermediate;
-        widths as u64 * size * longest
-    });
-    fixed += scratch.max().unwrap_or(0);
-    let needed = fixed + a_token * longest;
-    if needed > options.memory_budget {
-        return Err(Error::Budget { needed, budget: options.memory_budget });
-    }
-    let most = (options.memory_budget - fixed) / a_token.max(1);
-    let mut windows: Vec<Vec<Vec<BatchSample>>> = Vec::new();
-    let mut filled = 0;
-    for batch in batches {
-        let tokens = tokens_of(&batch) as u64;
-        match windows.last_mut() {
-            Some(window) if filled + tokens <= most => window.push(batch),
-            _ => {
-                windows.push(vec![batch]);
-                filled = 0;
-            }
-        }
-        filled += tokens;
-    }
-    Ok(windows)
+    let all_equal = |a: &Tensor, b: &Tensor| -> candle_core::Result<bool> {
+        // Row by row, which a GPU does in parallel.
+        let differing = a.ne(b)?.to_dtype(DType::F32)?.sum(1)?.sum(0)?;
+        Ok(differing.to_scalar::<f32>()? == 0.0)
+    };
+    // Of zeros with different signs only the reciprocals differ.
+    Ok(all_equal(a, b)? && all_equal(&a.recip()?, &b.recip()?)?)
 }

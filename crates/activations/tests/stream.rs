@@ -112,15 +112,26 @@ fn a_hook_replaces_what_the_model_goes_on_with() {
 
 #[test]
 fn lockstep_gives_the_bits_of_each_model_alone() {
-    let options = StreamOptions { batch_size: 2, ..StreamOptions::default() };
+    lockstep(&StreamOptions { batch_size: 2, ..StreamOptions::default() });
+}
+
+/// Without fused operations: batches by length, blocks read ahead.
+#[test]
+fn lockstep_gives_the_bits_of_each_model_alone_in_bf16() {
+    let options = StreamOptions { dtype: DType::BF16, ..StreamOptions::default() };
+    lockstep(&StreamOptions { batch_size: 2, ..options.clone() });
+    lockstep(&options);
+}
+
+fn lockstep(options: &StreamOptions) {
     // The third has the bytes of the second, but is no follower of it once it has parted from the first.
     let names = ["pair/a", "pair/b", "pair/b", "pair/a"];
     let mut differences = Differences::between(0, 1, is_hidden_state);
     let mut others = [1, 2].map(|b| Differences::between(b, b + 1, is_hidden_state));
     let [second, third] = &mut others;
-    let both = bits(&norms_of(&names.map(open), &options, &mut [&mut differences, second, third]));
+    let both = bits(&norms_of(&names.map(open), options, &mut [&mut differences, second, third]));
     for (index, name) in names.into_iter().enumerate() {
-        let alone = bits(&norms_of(&[open(name)], &options, &mut []));
+        let alone = bits(&norms_of(&[open(name)], options, &mut []));
         let own: Bits =
             both.iter().filter(|row| row.0 == index).map(|row| (0, row.1, row.2, row.3)).collect();
         assert_eq!(alone, own);
@@ -140,7 +151,7 @@ fn lockstep_gives_the_bits_of_each_model_alone() {
     assert_eq!((last(&others[0]), last(&others[1])), (0.0, last(&differences)));
     // A hook that may replace keeps the models apart from the beginning; the numbers are the same.
     let mut probe = Probe::new(|_| false, |at| at == HookPoint::ResidPre(99));
-    let apart = norms_of(&names.map(open), &options, &mut [&mut probe]);
+    let apart = norms_of(&names.map(open), options, &mut [&mut probe]);
     assert_eq!(bits(&apart), both);
 }
 
@@ -157,9 +168,17 @@ fn equal_models_never_part_and_see_every_point() {
 
 #[test]
 fn windows_and_threads_do_not_show_in_the_bits() {
-    let options = StreamOptions { batch_size: 1, ..StreamOptions::default() };
+    windows_and_threads(&StreamOptions { batch_size: 1, ..StreamOptions::default() });
+}
+
+#[test]
+fn windows_and_threads_do_not_show_in_the_bits_of_bf16() {
+    windows_and_threads(&StreamOptions { batch_size: 1, dtype: DType::BF16, ..StreamOptions::default() });
+}
+
+fn windows_and_threads(options: &StreamOptions) {
     let checkpoints = || [open("pair/a"), open("pair/b")];
-    let expected = bits(&norms_of(&checkpoints(), &options, &mut []));
+    let expected = bits(&norms_of(&checkpoints(), options, &mut []));
 
     let [a, b] = checkpoints();
     let models = [Model::open(&a).unwrap(), Model::open(&b).unwrap()];
@@ -175,7 +194,7 @@ fn windows_and_threads_do_not_show_in_the_bits() {
 
     for threads in [1, 2, 5] {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        let found = pool.install(|| bits(&norms_of(&checkpoints(), &options, &mut [])));
+        let found = pool.install(|| bits(&norms_of(&checkpoints(), options, &mut [])));
         assert_eq!(found, expected, "{threads} threads");
     }
 }

@@ -102,7 +102,7 @@ fn prepared<R: Send>(
         let texts = Texts::read(options)?;
         let device = options.device.open()?;
         let dtype = options.dtype.on(&device);
-        let memory_budget = options.memory_budget.unwrap_or_else(memory::default_budget);
+        let memory_budget = options.memory_budget.unwrap_or_else(|| memory::default_budget_on(&device));
         let groups = options.models.groups();
         let references: Vec<&ModelReference> = groups.iter().flatten().copied().collect();
         let opened = references.iter().enumerate().map(|(index, reference)| {
@@ -120,7 +120,7 @@ fn prepared<R: Send>(
         let stream_options = StreamOptions {
             memory_budget,
             batch_size: options.batch_size.unwrap_or(usize::MAX),
-            batch_tokens: options.batch_size.map_or(StreamOptions::default().batch_tokens, |_| usize::MAX),
+            batch_tokens: options.batch_size.map(|_| usize::MAX),
             dtype: dtype.dtype(),
             device,
         };

@@ -76,10 +76,11 @@ pub struct ActivationNormsOptions {
     pub max_samples: usize,
     /// Most tokens of a sample, special tokens included.
     pub max_length: usize,
-    /// Most samples that are computed at once; `None` for as many as make about 1024 tokens.
+    /// Most samples that are computed at once; `None` for as many as make about 1024 tokens, on a GPU for as many as the
+    /// memory budget allows.
     pub batch_size: Option<usize>,
-    /// Bytes that hidden states, weights and intermediate results may take together; `None` for a quarter of the
-    /// memory that this process may use.
+    /// Bytes that hidden states, weights and intermediate results may take together, where they are computed; `None` for
+    /// a quarter of the memory that this process may use, on CUDA for four fifths of what is free there.
     pub memory_budget: Option<u64>,
     /// Where it is computed.
     pub device: DeviceChoice,

@@ -5,7 +5,7 @@ use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::elementary::{normal, sigmoid, tanh};
-use super::{with_elements, with_rows};
+use super::{are_fused, with_elements, with_rows};
 use crate::activation::Activation;
 use crate::family::NormKind;
 use crate::norm::Norm;
@@ -262,7 +262,7 @@ pub(crate) fn add(x: &Tensor, y: &Tensor) -> Result<Option<Tensor>> {
 
 /// Adds a bias to every row of a matrix that nobody else has seen yet; false if it did not.
 pub(crate) fn add_bias(y: &Tensor, bias: &Tensor) -> Result<bool> {
-    let fit = y.device().is_cpu() && y.dtype() == DType::F32 && bias.dtype() == DType::F32;
+    let fit = are_fused(y.device(), y.dtype()) && bias.dtype() == DType::F32;
     if fit && y.is_contiguous() && bias.is_contiguous() {
         y.inplace_op2(bias, &AddBias)?;
         return Ok(true);

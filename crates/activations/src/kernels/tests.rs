@@ -4,7 +4,8 @@ use candle_core::{DType, Device, Tensor};
 use proptest::prelude::*;
 
 use crate::activation::Activation;
-use crate::attention::{Scores, attend_composed};
+use crate::attention::Scores;
+use crate::attention_blocks::attend_composed;
 use crate::family::{NormKind, PositionKind};
 use crate::mlp::activate_composed;
 use crate::norm::Norm;
@@ -85,19 +86,63 @@ proptest! {
         window in prop::option::of(1usize..100),
         cap in prop::option::of(0.5f64..3.0),
         positions in prop::sample::select(vec![PositionKind::Rotary, PositionKind::Alibi, PositionKind::ScaledAlibi]),
+        most_scores in prop::sample::select(vec![1usize, 1000, 10_000, 100_000, 1 << 24]),
     ) {
         let heads = key_value_heads * group;
         let scores = Scores { heads, key_value_heads, head_dim, scale: 0.4, cap, window, positions };
-        let pack = Pack::without_rotation(lengths);
+        let pack = Pack::without_rotation(lengths, heads, most_scores, &Device::Cpu).unwrap();
         let tokens = pack.lengths.iter().sum();
         let all = random(&[tokens, heads + 2 * key_value_heads, head_dim]);
         let part = |from, count| all.narrow(1, from, count).unwrap();
         let (queries, keys) = (part(0, heads), part(heads, key_value_heads));
         let values = part(heads + key_value_heads, key_value_heads);
+        let expected = naive_attention(&scores, &queries, &keys, &values, &pack.lengths);
         let fused = super::attend(&scores, &queries, &keys, &values, &pack).unwrap().unwrap();
         let composed = attend_composed(&scores, &queries, &keys, &values, &pack).unwrap();
-        prop_assert!(difference(&fused, &composed) < 2e-5);
+        prop_assert!(difference(&fused, &expected) < 2e-5);
+        prop_assert!(difference(&composed, &expected) < 2e-5);
     }
+}
+
+/// Query by query, key by key, in f64.
+fn naive_attention(
+    scores: &Scores,
+    queries: &Tensor,
+    keys: &Tensor,
+    values: &Tensor,
+    lengths: &[usize],
+) -> Tensor {
+    let elements = |x: &Tensor| x.to_dtype(DType::F64).unwrap().to_vec3::<f64>().unwrap();
+    let (queries, keys, values) = (elements(queries), elements(keys), elements(values));
+    let Scores { heads, key_value_heads, scale, cap, window, positions, .. } = *scores;
+    let mut mixed = Vec::new();
+    let mut start = 0;
+    for length in lengths {
+        for (query, head) in (0..*length).flat_map(|query| (0..heads).map(move |head| (query, head))) {
+            let shared = head / (heads / key_value_heads);
+            let seen = window.map_or(0, |window| (query + 1).saturating_sub(window))..=query;
+            let weights: Vec<f64> = seen
+                .clone()
+                .map(|key| {
+                    let pairs = queries[start + query][head].iter().zip(&keys[start + key][shared]);
+                    let product: f64 = pairs.map(|(x, y)| x * y).sum();
+                    let slope = f64::from(scores.slope(head, key));
+                    let inner = if positions == PositionKind::ScaledAlibi { slope } else { 0.0 };
+                    let score = (product + inner) * scale;
+                    let score = cap.map_or(score, |cap| (score / cap).tanh() * cap);
+                    (score + slope - inner).exp()
+                })
+                .collect();
+            let sum: f64 = weights.iter().sum();
+            let component = |index: usize| -> f64 {
+                let terms = seen.clone().zip(&weights);
+                terms.map(|(key, weight)| weight * values[start + key][shared][index]).sum()
+            };
+            mixed.extend((0..scores.head_dim).map(|index| (component(index) / sum) as f32));
+        }
+        start += length;
+    }
+    Tensor::from_vec(mixed, (start, heads * scores.head_dim), &Device::Cpu).unwrap()
 }
 
 #[test]
