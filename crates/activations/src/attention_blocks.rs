@@ -9,6 +9,7 @@ use candle_core::{DType, Device, Result, Tensor};
 
 use crate::attention::Scores;
 use crate::family::PositionKind;
+use crate::kernels::product;
 use crate::pack::Pack;
 
 /// Scores that are held at once, 64 MiB in f32: enough for a GPU to be busy, little beside the weights of a block. One
@@ -209,10 +210,10 @@ impl Scores {
         let queries =
             queries.narrow(2, block.start, count)?.contiguous()?.reshape((products, rows, head_dim))?;
         let visible = |x: &Tensor| x.flatten(0, 1)?.narrow(1, seen.start, seen.len());
-        let scores = queries.matmul(&visible(keys)?.transpose(1, 2)?)?.to_dtype(DType::F32)?;
+        let scores = product(&queries, &visible(keys)?.transpose(1, 2)?)?.to_dtype(DType::F32)?;
         let scores = scores.reshape((samples, heads, count, seen.len()))?;
         let weights = self.weights(scores, &block, &seen, positions)?.to_dtype(dtype)?;
-        let mixed = weights.reshape((products, rows, seen.len()))?.matmul(&visible(values)?)?;
+        let mixed = product(&weights.reshape((products, rows, seen.len()))?, &visible(values)?)?;
         let mixed = mixed.reshape((samples, heads, count, head_dim))?.transpose(1, 2)?.contiguous()?;
         mixed.reshape((samples, count, heads * head_dim))
     }

@@ -2,6 +2,7 @@
 
 use candle_core::{Result, Tensor};
 
+use crate::kernels::product;
 use crate::weights::Linear;
 
 /// y = x·W + b for x of shape `[tokens, in]`.
@@ -32,7 +33,7 @@ impl Projection {
     }
 
     pub(crate) fn apply(&self, x: &Tensor) -> Result<Tensor> {
-        let y = x.matmul(&self.weight)?;
+        let y = product(x, &self.weight)?;
         match &self.bias {
             Some(bias) if crate::kernels::add_bias(&y, bias)? => Ok(y),
             Some(bias) => y.broadcast_add(bias),

@@ -4,7 +4,7 @@ use candle_core::{D, DType, Result, Tensor};
 
 use crate::activation::Activation;
 use crate::architecture::{Architecture, ExpertCounts};
-use crate::kernels;
+use crate::kernels::{self, product};
 use crate::linear::Projection;
 use crate::weights::{DenseWeights, MlpWeights};
 
@@ -94,13 +94,13 @@ pub(crate) struct Mixture {
 
 impl Mixture {
     fn apply(&self, x: &Tensor) -> Result<Tensor> {
-        let logits = x.matmul(&self.router)?.to_dtype(DType::F32)?;
+        let logits = product(x, &self.router)?.to_dtype(DType::F32)?;
         let weights: Vec<Vec<f32>> = candle_nn::ops::softmax(&logits, D::Minus1)?.to_vec2()?;
         let mut sum = self.mix(x, &Choice::new(&weights, self.counts))?;
         if let Some(shared) = &self.shared {
             let mut out = shared.apply(x)?;
             if let Some(gate) = &self.shared_gate {
-                out = out.broadcast_mul(&candle_nn::ops::sigmoid(&x.matmul(gate)?)?)?;
+                out = out.broadcast_mul(&candle_nn::ops::sigmoid(&product(x, gate)?)?)?;
             }
             sum = (sum + out)?;
         }

@@ -11,6 +11,7 @@ use crate::block::Block;
 use crate::config::Config;
 use crate::device::out_of_memory;
 use crate::embedding::Rows;
+use crate::kernels::product;
 use crate::norm::Norm;
 use crate::pack::Pack;
 use crate::weights::{NormWeights, OuterWeights, Request, Source};
@@ -168,7 +169,7 @@ impl<'a> Model<'a> {
         let embed = || {
             let mut x = embeddings.tokens.pick(tokens)?;
             if let Some(project_in) = &outer.project_in {
-                x = x.matmul(project_in)?;
+                x = product(&x, project_in)?;
             }
             if architecture.embedding_scale != 1.0 {
                 x = (x * architecture.embedding_scale)?;
@@ -194,7 +195,7 @@ impl<'a> Model<'a> {
     pub(crate) fn finish(&self, x: &Tensor, outer: &Outer) -> Result<Tensor, Error> {
         let finish = || {
             let x = outer.final_norm.as_ref().map_or_else(|| Ok(x.clone()), |norm| norm.apply(x))?;
-            outer.project_out.as_ref().map_or_else(|| Ok(x.clone()), |project_out| x.matmul(project_out))
+            outer.project_out.as_ref().map_or_else(|| Ok(x.clone()), |project_out| product(&x, project_out))
         };
         finish().map_err(|source| self.failed("the final norm", source))
     }

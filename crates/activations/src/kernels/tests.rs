@@ -30,14 +30,37 @@ fn rotation(tokens: usize, dimensions: usize, interleaved: bool) -> Rotation {
     Rotation { cosines: random(&shape), sines: random(&shape), dimensions, interleaved }
 }
 
+/// What candle 0.11 asks of the operands of cuBLAS (`gemm_config`): matrices without gaps, row by row or column by column,
+/// at even distances.
+pub(super) fn assert_fit_for_cuda(x: &Tensor, y: &Tensor) {
+    for matrices in [x, y] {
+        let ([.., rows, columns], [distances @ .., row, column]) = (matrices.dims(), matrices.stride())
+        else {
+            panic!("no matrix")
+        };
+        let by_rows = (*column == 1 || *columns == 1) && (*row == *columns || *rows == 1);
+        let by_columns = (*row == 1 || *rows == 1) && (*column == *rows || *columns == 1);
+        assert!(by_rows || by_columns, "{:?}", matrices.layout());
+        assert!(distances.len() < 2, "{:?}", matrices.layout());
+    }
+}
+
+#[test]
+#[should_panic(expected = "Layout")]
+fn gaps_between_rows_are_not_fit_for_cuda() {
+    let x = random(&[4, 6]);
+    assert_fit_for_cuda(&x.narrow(1, 0, 3).unwrap(), &random(&[3, 2]));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn norms(rows in 1usize..40, width in 1usize..70, layer: bool, weighted: bool, heads in 1usize..4) {
+    fn norms(rows in 1usize..40, width in 1usize..70, layer: bool, weighted: bool, biased: bool, heads in 1usize..4) {
         let kind = if layer { NormKind::Layer } else { NormKind::Rms };
-        let weight = || weighted.then(|| random(&[heads, width]));
-        let norm = Norm::new(kind, 1e-5, true, weight(), weight());
+        let shape = if heads == 1 { vec![width] } else { vec![heads, width] };
+        let weights = |wanted: bool| wanted.then(|| random(&shape));
+        let norm = Norm::new(kind, 1e-5, true, weights(weighted), weights(biased));
         let norm = norm.unwrap();
         let x = random(&[rows, heads, width]);
         let fused = super::norm(&norm, &x).unwrap().unwrap();
