@@ -27,7 +27,7 @@ Examples:
     collect-param-stats --model-a base --model-b tuned --sr-iters 5 --zero-deltas include
 
   Eight machines of a Slurm cluster, each a part, and then the tables:
-    sbatch --array=0-7 --wrap \
+    sbatch --array=0-7 --wrap \\
       'collect-param-stats --model-a base --model-b tuned --shard slurm --resume'
     collect-param-stats merge outputs/param_stats/base__to__tuned
 
@@ -57,9 +57,9 @@ const MERGE: &str = "\
 Example:
   collect-param-stats merge outputs/param_stats/base__to__tuned
 
-All parts have to be there, from the same command: same version, models, options and number of parts.
-What is missing or differs is named. The tables are those of one machine that does it all, to the byte
-if all machines have the same instructions. The parts stay; parts/ can be removed afterwards.
+All parts have to be there, from the same command: same version, models, options and number of
+parts. What is missing or differs is named. The tables are those of one machine that does it all,
+to the byte if all machines have the same instructions. The parts stay; parts/ can be removed then.
 
 Exit codes are those of a comparison.";
 

@@ -133,7 +133,7 @@ pub enum Error {
         counts: Vec<u32>,
     },
     /// Two parts are of other comparisons.
-    #[error("{} and {} are of different comparisons: {what} differs", one.display(), other.display())]
+    #[error("{} and {} are of different comparisons: they differ in {what}", one.display(), other.display())]
     PartsDiffer {
         /// A part.
         one: PathBuf,
@@ -443,7 +443,7 @@ impl Error {
             Self::NoParts { .. } => {
                 "give the folder of a comparison, <OUTDIR>/<A>__to__<B>, that was done with --shard"
             }
-            Self::PartsMissing { .. } => "run them with --shard, or wait until they have ended",
+            Self::PartsMissing { .. } => "run what is missing with --shard, or wait until it has ended",
             Self::PartsOfSeveral { .. } => "remove the folders of those that are not to be merged",
             Self::PartsDiffer { .. } => "run one of them again, with the command of the others",
             Self::Part { .. } | Self::PartTable { .. } => "run this part again, without --resume",

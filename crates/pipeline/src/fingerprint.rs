@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
+use std::fmt;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
@@ -16,6 +17,9 @@ use weights_io::{Checkpoint, Source, Version};
 use crate::ParamStatsOptions;
 use crate::setup::OpenModel;
 
+/// Of the code.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 /// What a file that is not there, or cannot be read, has instead of a hash.
 const ABSENT: &str = "absent";
 
@@ -26,8 +30,7 @@ pub(crate) struct Inputs(pub(crate) BTreeMap<String, String>);
 impl Inputs {
     /// The version of the code and the options, to which files are added.
     pub(crate) fn new(options: String) -> Self {
-        let version = env!("CARGO_PKG_VERSION").to_owned();
-        Self([("version".to_owned(), version), ("options".to_owned(), options)].into())
+        Self([("version".to_owned(), VERSION.to_owned()), ("options".to_owned(), options)].into())
     }
 
     /// A small file, by its content.
@@ -68,8 +71,18 @@ impl Inputs {
         models: &[OpenModel],
         names: impl Iterator<Item = &'a str>,
     ) -> Self {
-        let mut inputs = Self::new(format!("{:?}", options.numerics));
+        let spectral::Options { method, seed, operators, top_k, full_spectrum } = &options.numerics;
+        let numerics: [(&str, &dyn fmt::Debug); 5] = [
+            ("method", method),
+            ("seed", seed),
+            ("operators", operators),
+            ("top_k", top_k),
+            ("full_spectrum", full_spectrum),
+        ];
+        let mut inputs = Self::default();
+        inputs.0.insert("version".to_owned(), VERSION.to_owned());
         inputs.0.insert("selection".to_owned(), format!("{:?}", options.selection));
+        inputs.0.extend(numerics.map(|(name, value)| (name.to_owned(), format!("{value:?}"))));
         inputs.0.insert(NAMES.to_owned(), set_of_names(names));
         inputs.open_models(models, size_and_version);
         inputs

@@ -53,7 +53,7 @@ pub(crate) fn ledger_row(
     }
 }
 
-fn status_name(status: Status) -> &'static str {
+pub(crate) fn status_name(status: Status) -> &'static str {
     match status {
         Status::Comparable => COMPARED,
         Status::OnlyInA => "only_in_a",

@@ -17,7 +17,7 @@ use crate::fingerprint::{Inputs, NAMES, content_hash, hexadecimal, set_of_names}
 use crate::param_rows::ParamRows;
 use crate::setup::{OpenModel, stage_if};
 use crate::share::number;
-use crate::{Error, Observer, ParamStats, ParamStatsOptions, Share};
+use crate::{COMPARED, Error, NON_FINITE, Observer, ParamStats, ParamStatsOptions, Share};
 
 /// In the folder of the comparison.
 const FOLDER: &str = "parts";
@@ -118,7 +118,7 @@ impl Part {
             index: share.index(),
             count: share.count(),
             identity: Inputs::of_parts(options, models, names),
-            made_with: [("instruction set".to_owned(), spectral::instruction_set().to_owned())].into(),
+            made_with: [("engine".to_owned(), spectral::instruction_set().to_owned())].into(),
             formats: options.formats.clone(),
             zero_deltas: options.zero_deltas,
             provenance: provenance.clone(),
@@ -210,7 +210,8 @@ impl Part {
             let ParamRows { matrices, singular_values, ledger } = earlier.rows(folder)?;
             let files = earlier.files.keys().map(String::as_str).chain([FILE]);
             let files = files.map(|name| folder.join(name)).collect();
-            observer.resumed(matrices.len(), matrices.len());
+            let compared = ledger.iter().filter(|row| [COMPARED, NON_FINITE].contains(&row.status)).count();
+            observer.resumed(compared, compared);
             let (folder, share) = (folder.to_path_buf(), Some(share));
             Ok(Some(ParamStats { folder, share, files, matrices, singular_values, ledger }))
         });
@@ -251,4 +252,75 @@ fn file_of<R: Row>() -> String {
 
 fn invalid(why: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, why)
+}
+
+#[cfg(test)]
+mod tests {
+    use report::{LedgerRow, MatrixRow};
+    use spectral::Stop;
+    use weights_io::naming::{Component, Group};
+    use weights_io::{Dtype, Status};
+
+    use super::*;
+    use crate::ledger::status_name;
+
+    fn read_back<R: Row>(rows: &[R]) -> Vec<R> {
+        let folder = tempfile::tempdir().unwrap();
+        let mut tables = Tables::create(folder.path(), PART_FORMATS).unwrap();
+        tables.stage(rows, &Provenance::default()).unwrap();
+        Table::read(&tables.finish().unwrap()[0]).unwrap().rows_of().unwrap()
+    }
+
+    /// Crate report knows which words stand in tables; what the others call things has to be among them.
+    #[test]
+    fn whatever_a_part_may_say_can_be_read() {
+        use Component::{Embedding, LmHead, MlpContract, MlpExpand, Norm, Other, Proj, Qkv};
+        let statuses = [
+            Status::Comparable,
+            Status::OnlyInA,
+            Status::OnlyInB,
+            Status::ShapesDiffer,
+            Status::NotLinear,
+            Status::UnsupportedDtype,
+        ];
+        let statuses: Vec<&str> =
+            statuses.map(status_name).into_iter().chain([NON_FINITE, COMPARED]).collect();
+        let groups = [Group::Attn, Group::Mlp, Group::Other].map(Group::name);
+        let components =
+            [Qkv, Proj, MlpExpand, MlpContract, LmHead, Embedding, Norm, Other].map(Component::name);
+        let ledger: Vec<LedgerRow> = (0..Dtype::ALL.len())
+            .map(|index| LedgerRow {
+                name: index.to_string(),
+                status: statuses[index % statuses.len()],
+                reason: None,
+                selected: false,
+                layer: None,
+                group: groups[index % groups.len()],
+                component: components[index % components.len()],
+                dtype_a: Some(Dtype::ALL[index].name()),
+                dtype_b: Some(Dtype::ALL[index].name()),
+                shape_a: None,
+                shape_b: None,
+                nan_a: None,
+                inf_a: None,
+                nan_b: None,
+                inf_b: None,
+                file_a: None,
+                file_b: None,
+            })
+            .collect();
+        assert_eq!(read_back(&ledger), ledger);
+        let stops = [Stop::Certified, Stop::Dense, Stop::Budget, Stop::RoundOff].map(Stop::name);
+        let folder = tempfile::tempdir().unwrap();
+        let pair = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/pairs/neox");
+        let options = ParamStatsOptions::new(format!("{pair}/a"), format!("{pair}/b"), folder.path());
+        let flag = std::sync::atomic::AtomicBool::new(false);
+        let mut matrices: Vec<MatrixRow> =
+            crate::param_stats(&options, &hub::Hub::default(), &(), &flag).unwrap().matrices;
+        for (row, stop) in matrices.iter_mut().zip(stops.into_iter().cycle()) {
+            row.delta.stop = Some(stop);
+        }
+        assert!(matrices.len() >= stops.len());
+        assert_eq!(read_back(&matrices), matrices);
+    }
 }

@@ -129,10 +129,10 @@ mod tests {
 
     #[test]
     fn the_largest_goes_to_the_part_with_least() {
-        // By hand: 9 to the first, 7 and 4 to the second, 5 and 3 to the first or what has less: 9+3, 7+5, 4 to a tie.
+        // By hand: 9 | -, 9 | 7, 9 | 7 5, 9 4 | 7 5, 9 4 | 7 5 3.
         let things = [(4, "a"), (9, "b"), (3, "c"), (7, "d"), (5, "e")];
-        assert_eq!(share(0, 2).of(&things), [0, 1]); // 9, then 4 as 9 < 7 + 5
-        assert_eq!(share(1, 2).of(&things), [2, 3, 4]); // 7, 5, then 3 as 12 < 13
+        assert_eq!(share(0, 2).of(&things), [0, 1]);
+        assert_eq!(share(1, 2).of(&things), [2, 3, 4]);
         assert_eq!(share(0, 1).of(&things), [0, 1, 2, 3, 4]);
         assert_eq!(share(6, 7).of(&things), [0usize; 0]);
     }
@@ -192,11 +192,12 @@ mod tests {
             let names: Vec<String> = (0..sizes.len()).map(|index| format!("w{index}")).collect();
             let things: Vec<(u64, &str)> =
                 sizes.iter().zip(&names).map(|(size, name)| (*size * 4, name.as_str())).collect();
-            for count in [2u32, 3, 4, 8, 16, 32] {
+            // 32 parts of Llama 2 have seven matrices each.
+            for (count, most) in [(2u32, 0.01), (3, 0.01), (4, 0.01), (8, 0.03), (16, 0.03), (32, 0.07)] {
                 let loads = loads(&things, count);
                 let mean = loads.iter().sum::<u64>() as f64 / f64::from(count);
                 let excess = *loads.iter().max().unwrap() as f64 / mean - 1.0;
-                assert!(excess < 0.03, "{count} parts of {blocks} blocks: {excess}");
+                assert!(excess < most, "{count} parts of {blocks} blocks: {excess}");
             }
         }
     }

@@ -49,6 +49,9 @@ fn used(table: &Table) {
         }));
         let _ = table.is_numeric(column);
     }
+    if let Ok(rows) = table.rows_of::<LayerRow>() {
+        assert_eq!(rows.len(), table.rows());
+    }
     let pictures = [param_stats_pictures(table, None, None, ""), activation_pictures(table, None, "")];
     for picture in pictures.into_iter().flatten().flatten() {
         assert!(picture.svg().starts_with("<svg"));

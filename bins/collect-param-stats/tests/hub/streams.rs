@@ -53,6 +53,35 @@ fn every_format_is_streamed_and_nothing_stored() {
     }
 }
 
+/// Whether a machine streams its part or downloads for it, it is a part of the same commits.
+#[test]
+fn parts_are_streamed_too() {
+    let online = Online::new();
+    put(&online, "pairs/ledger/a", "pairs/ledger/b");
+    let (code, local) = tables_on_disk(&online, "pairs/ledger/a", "pairs/ledger/b");
+    let parts = online.outdir("parts");
+    let part = |share: &str, flags: &[&str]| {
+        let mut command = compare(&online, "org/a", "org/b", &parts);
+        let output = command.args(["--shard", share]).args(flags).output().unwrap();
+        assert!(output.status.code().is_some_and(|code| code < 2), "{}", stderr(&output));
+    };
+    let merge = || {
+        let mut command = online.command(assert_cmd::cargo::cargo_bin!("collect-param-stats"));
+        let output = command.arg("merge").arg(parts.join("org_a__to__org_b")).output().unwrap();
+        assert_eq!(output.status.code(), code, "{}", stderr(&output));
+        assert_same_tables(&csv_files(&parts), &local);
+        stderr(&output)
+    };
+    for share in ["0/3", "1/3", "2/3"] {
+        part(share, &["--stream"]);
+    }
+    assert!(online.cached().is_empty(), "{:?}", online.cached());
+    assert!(!merge().contains("warning"));
+    part("1/3", &[]);
+    let warning = "warning: part 1 has other arguments than part 0; the tables tell those of part 0\n";
+    assert!(merge().starts_with(warning));
+}
+
 #[test]
 fn it_says_what_it_does() {
     let online = Online::new();
