@@ -15,6 +15,7 @@ use weights_io::Pairing;
 
 use crate::fingerprint::{Inputs, NAMES, content_hash, hexadecimal, set_of_names};
 use crate::param_rows::ParamRows;
+use crate::resumption::remove_journal;
 use crate::setup::{OpenModel, stage_if};
 use crate::share::number;
 use crate::{COMPARED, Error, NON_FINITE, Observer, ParamStats, ParamStatsOptions, Share};
@@ -167,6 +168,9 @@ impl Part {
             if part.share() != Some(share) {
                 return Err(invalid("it is of another part than its folder's name says"));
             }
+            if part.formats.is_empty() {
+                return Err(invalid("it asks for no tables"));
+            }
             Ok(part)
         });
         part.map(Some).map_err(|source| Error::Part { path, source })
@@ -208,6 +212,7 @@ impl Part {
                 return Ok(None);
             }
             let ParamRows { matrices, singular_values, ledger } = earlier.rows(folder)?;
+            remove_journal(folder); // of a run that was killed right after it had put the tables into place
             let files = earlier.files.keys().map(String::as_str).chain([FILE]);
             let files = files.map(|name| folder.join(name)).collect();
             let compared = ledger.iter().filter(|row| [COMPARED, NON_FINITE].contains(&row.status)).count();

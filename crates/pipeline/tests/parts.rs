@@ -1,9 +1,11 @@
 //! Parts of a comparison and their merge: the tables of one machine, or a refusal that names what is wrong.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a panic is how a test fails
+#![cfg(unix)]
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -342,6 +344,11 @@ fn damaged_parts_are_named() {
         let refused = place.refused();
         assert!(refused.starts_with(&shown), "{refused}");
         fs::remove_dir(&file).unwrap();
+        // What would block who reads it.
+        assert!(Command::new("mkfifo").arg(&file).status().unwrap().success());
+        let refused = place.refused();
+        assert!(refused.starts_with(&shown), "{refused}");
+        fs::remove_file(&file).unwrap();
         fs::write(file, whole).unwrap();
     }
     // One part in the place of another.
@@ -367,6 +374,7 @@ fn what_somebody_made_up_is_refused() {
     let place = Place::with_parts();
     let unknown = [
         ("\"csv\"", "\"xlsx\"", "unknown variant `xlsx`, expected `csv` or `parquet`"),
+        ("[\n      \"csv\",\n      \"parquet\"\n    ]", "[]", "it asks for no tables"),
         ("\"exclude\"", "\"perhaps\"", "unknown variant `perhaps`, expected `exclude` or `include`"),
         ("\"index\"", "\"number\"", "unknown field `number`"),
         ("\"count\": 3", "\"count\": -3", "invalid value: integer `-3`"),
@@ -444,7 +452,10 @@ fn a_finished_part_is_kept_if_it_is_the_same() {
     let matrices = whole.matrices.len() + 1;
     assert!(matrices > 1);
 
+    let journal = place.part(1).join("param_stats.journal");
+    fs::write(&journal, "of a run that was killed before it could remove it").unwrap();
     let (kept, said, compared) = run(&|_| {});
+    assert!(!journal.exists());
     assert_eq!((said, compared.len()), (vec![format!("{matrices} of {matrices}")], 0));
     assert_eq!((kept.matrices, kept.ledger), (whole.matrices, whole.ledger));
     assert_eq!((kept.folder, kept.share), (place.part(1), Share::new(1, COUNT)));
