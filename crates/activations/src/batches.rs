@@ -61,8 +61,10 @@ fn tokens_of(batch: &[BatchSample]) -> usize {
 
 /// Bytes that a run takes.
 struct Costs {
-    /// One block of each model, or before the first block the embeddings of the tokens that occur; scores.
+    /// One block of each model, or before the first block the embeddings of the tokens that occur.
     fixed: u64,
+    /// Scores of attention: the most that are held, and those of a token at the end of the longest sample.
+    scores: (u64, u64),
     /// A token's hidden states in all models.
     states: u64,
     /// Intermediate results of a token of the batch that is computed, of one model at a time.
@@ -80,9 +82,8 @@ impl Costs {
     ) -> Result<Self, Error> {
         let size = options.dtype.size_in_bytes() as u64;
         let fused = kernels::are_fused(&options.device, options.dtype);
-        let (all, longest) = (lengths.iter().sum::<usize>(), lengths.iter().copied().max().unwrap_or(0));
-        let mut costs = Self { fixed: 0, states: 0, scratch: 0, widest: 0 };
-        let mut scores = 0;
+        let longest = lengths.iter().copied().max().unwrap_or(0);
+        let mut costs = Self { fixed: 0, scores: (0, 0), states: 0, scratch: 0, widest: 0 };
         for model in models {
             let architecture = &model.architecture;
             let (hidden, projected) = (architecture.hidden, architecture.projected());
@@ -108,26 +109,27 @@ impl Costs {
                 let widths = (6 + 3 * per_token) * hidden + 6 * projected + 6 * intermediate;
                 let widest = projected.max(2 * intermediate).max(hidden * per_token.max(1));
                 costs.widest = costs.widest.max(widest);
-                scores = scores.max(
-                    scores_held(architecture.heads, longest)
-                        .min(architecture.heads.saturating_mul(longest).saturating_mul(all)),
-                );
+                let bytes = |scores: usize| scores as u64 * BYTES_PER_SCORE as u64;
+                let heads = architecture.heads;
+                costs.scores.0 = costs.scores.0.max(bytes(scores_held(heads, longest)));
+                costs.scores.1 = costs.scores.1.max(bytes(heads * longest));
                 widths as u64 * size + hidden as u64 * 16
             };
             costs.scratch = costs.scratch.max(scratch);
         }
-        costs.fixed += scores as u64 * BYTES_PER_SCORE as u64;
         Ok(costs)
     }
 
     /// What a window of so many tokens takes whose largest batch has so many.
     fn of(&self, tokens: usize, batch: usize) -> u64 {
-        self.fixed + self.states * tokens as u64 + self.scratch * batch as u64
+        let (held, of_token) = self.scores;
+        let scores = held.min(of_token.saturating_mul(batch as u64));
+        self.fixed + scores + self.states * tokens as u64 + self.scratch * batch as u64
     }
 
     /// Tokens of a batch that leave room for the states of all, or where these are too many, a quarter of the memory.
     fn tokens_that_fit(&self, all: usize, budget: u64) -> usize {
-        let room = budget.saturating_sub(self.fixed);
+        let room = budget.saturating_sub(self.fixed + self.scores.0);
         let states = (self.states * all as u64).min(room - room / 4);
         let most = ((room - states) / self.scratch.max(1)).min(room / (self.scratch + self.states).max(1));
         most.try_into().unwrap_or(usize::MAX)
@@ -170,12 +172,13 @@ mod tests {
         #[test]
         fn batches_that_fit_keep_to_the_budget_with_all_else(
             fixed in 0u64..1 << 20,
+            scores in (0u64..1 << 20, 0u64..1 << 10),
             states in 1u64..100,
             scratch in 1u64..1000,
             lengths in prop::collection::vec(1usize..600, 1..50),
             spare in 0u64..1 << 22,
         ) {
-            let costs = Costs { fixed, states, scratch, widest: 1 };
+            let costs = Costs { fixed, scores, states, scratch, widest: 1 };
             let (all, longest) = (lengths.iter().sum(), lengths.iter().copied().max().unwrap());
             let budget = costs.of(longest, longest) + spare;
             let tokens = costs.tokens_that_fit(all, budget);
@@ -190,7 +193,7 @@ mod tests {
                 seen.extend(window.iter().flatten().map(|sample| sample.index));
             }
             prop_assert_eq!(seen, order);
-            if costs.of(all, all) <= budget {
+            if costs.of(all, all) + scores.0 <= budget {
                 prop_assert_eq!(windows.len(), 1, "nothing is read twice without need");
             }
         }
