@@ -73,4 +73,22 @@ pub enum Error {
         /// How much it is.
         bytes: usize,
     },
+    /// A device failed: it has no memory left, for example.
+    #[cfg(feature = "candle")]
+    #[error("the device failed")]
+    Device {
+        /// Why.
+        source: Box<candle_core::Error>,
+    },
+    /// A device whose arithmetic is not as exact as intervals take for granted.
+    #[cfg(feature = "candle")]
+    #[error("products on {device} are off by {error:.1e}, more than {allowed:.1e}: does it round to TF32?")]
+    DeviceArithmetic {
+        /// The device.
+        device: String,
+        /// The relative error that was found.
+        error: f64,
+        /// The largest one that intervals allow for.
+        allowed: f64,
+    },
 }

@@ -15,13 +15,13 @@ use rayon::prelude::*;
 use crate::Error;
 use crate::certificate::{Certificate, threshold};
 use crate::dense;
-use crate::fused_pass::fused_pass;
 use crate::lanczos::Lanczos;
 use crate::options::Certification;
 use crate::quadrature;
 use crate::random::Key;
-use crate::source::{Operator, Source};
-use crate::spectra::{Leading, Spectrum, Stop};
+use crate::reads::{Active, Reads};
+use crate::source::Operator;
+use crate::spectra::{Leading, Spectra, Spectrum, Stop};
 
 /// Vectors a block. Fewer cannot be certified to 1e-4 in f32: the random start would have to be told apart from its
 /// complement at a level below rounding.
@@ -36,6 +36,8 @@ const SETTLED: f64 = 1e-6;
 
 /// One operator on its way.
 pub(crate) struct Iteration<'a> {
+    /// Index of the pair among those side by side.
+    pair: usize,
     operator: Operator,
     key: Key<'a>,
     certification: &'a Certification,
@@ -67,18 +69,16 @@ enum Step {
     Exhausted,
 }
 
-/// Runs until all are done. Returns the reads that it took.
+/// Runs until all are done. Adds what was found, and the reads that it took, to each pair's spectra.
 pub(crate) fn iterate(
-    source: &Source<'_>,
+    reads: &dyn Reads,
     mut running: Vec<Iteration<'_>>,
-    found: &mut [Option<Spectrum>; 3],
-) -> Result<u32, Error> {
+    spectra: &mut [Spectra],
+) -> Result<(), Error> {
     let mut passes = 0;
-    let mut dense_passes = 0;
     while !running.is_empty() {
-        let active: Vec<_> =
-            running.iter().map(|iteration| (iteration.operator, iteration.lanczos.newest())).collect();
-        let products = fused_pass(source, &active)?;
+        let active: Vec<_> = running.iter().map(Iteration::active).collect();
+        let products = reads.products(&active)?;
         passes += 1;
         let steps = running
             .par_iter_mut()
@@ -86,44 +86,53 @@ pub(crate) fn iterate(
             .map(|(iteration, product)| iteration.step(product, passes))
             .collect::<Result<Vec<_>, Error>>()?;
         let mut remaining = Vec::with_capacity(running.len());
+        let mut of_pair = vec![false; spectra.len()];
         for (iteration, step) in running.into_iter().zip(steps) {
-            let Iteration { operator, top, .. } = iteration;
+            let Iteration { pair, operator, top, .. } = iteration;
+            let found = &mut spectra[pair];
+            found.passes += u32::from(!std::mem::replace(&mut of_pair[pair], true));
             match step {
                 Step::Continue => remaining.push(iteration),
-                Step::Done(spectrum) => found[operator as usize] = Some(spectrum),
+                Step::Done(spectrum) => found.of[operator as usize] = Some(spectrum),
                 Step::Exhausted => {
+                    let source = reads.source(pair);
                     let spectrum = dense::by_gram(source, operator, top)?;
-                    found[operator as usize] =
+                    found.of[operator as usize] =
                         Some(Spectrum::dense(spectrum, dense::rounding(source), top, false));
-                    dense_passes += 1;
+                    found.passes += 1;
                 }
             }
         }
         running = remaining;
     }
-    Ok(passes + dense_passes)
+    Ok(())
 }
 
 impl<'a> Iteration<'a> {
     /// `norm` is ‖M‖_F in the unit of the operator's scale.
     pub(crate) fn new(
-        source: &Source<'_>,
-        operator: Operator,
+        (pair, operator): (usize, Operator),
+        columns: usize,
         norm: f64,
         key: Key<'a>,
         certification: &'a Certification,
         top: usize,
     ) -> Self {
         Self {
+            pair,
             operator,
             key,
             certification,
-            lanczos: Lanczos::new(source.a.columns, key.generator(operator, 0)),
+            lanczos: Lanczos::new(columns, key.generator(operator, 0)),
             trace: norm * norm,
             theta: (0.0, 0.0),
             top,
             first: None,
         }
+    }
+
+    fn active(&self) -> Active<'_> {
+        Active { pair: self.pair, operator: self.operator, vectors: self.lanczos.newest() }
     }
 
     /// Takes a product; `passes` reads have been made so far.

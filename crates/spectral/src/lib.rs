@@ -39,6 +39,9 @@
 mod block;
 mod certificate;
 mod dense;
+#[cfg(feature = "candle")]
+mod device;
+mod engine;
 mod error;
 mod fused_pass;
 mod iteration;
@@ -50,6 +53,7 @@ pub mod passes;
 mod power;
 mod quadrature;
 mod random;
+mod reads;
 mod source;
 mod spectra;
 mod statistics;
@@ -58,6 +62,9 @@ mod tridiagonal;
 mod vectors;
 mod widen;
 
+#[cfg(feature = "candle")]
+pub use device::DeviceEngine;
+pub use engine::{CpuEngine, Engine, NamedPair};
 pub use error::Error;
 pub use kernels::instruction_set;
 pub use matrix::{Dtype, Matrix, ReadAt};

@@ -152,6 +152,34 @@ impl<'a> Matrix<'a> {
         Ok(Matrix { rows: rows.len(), bytes, reader: None, ..*self })
     }
 
+    /// A matrix without data, where only shape and dtype matter.
+    #[cfg(feature = "candle")]
+    pub(crate) const fn shaped(rows: usize, columns: usize, dtype: Dtype) -> Self {
+        Self { rows, columns, row_stride: columns, column_stride: 1, dtype, bytes: &[], reader: None }
+    }
+
+    /// True if rows follow each other without gaps.
+    #[cfg(feature = "candle")]
+    pub(crate) const fn is_contiguous(&self) -> bool {
+        self.column_stride == 1 && self.row_stride == self.columns
+    }
+
+    /// Copies, or reads, the bytes of some rows of a matrix without gaps; several threads at once if there are many.
+    #[cfg(feature = "candle")]
+    pub(crate) fn copy_rows(&self, rows: &Range<usize>, out: &mut [u8]) -> Result<(), Error> {
+        use rayon::prelude::*;
+        const PIECE: usize = 4 << 20;
+        let start = rows.start * self.columns * self.dtype.size();
+        out.par_chunks_mut(PIECE).enumerate().try_for_each(|(piece, out)| {
+            let start = start + piece * PIECE;
+            if let Some(reader) = self.reader {
+                return reader.read_at(start, out).map_err(|source| Error::Read { source });
+            }
+            out.copy_from_slice(&self.bytes[start..start + out.len()]);
+            Ok(())
+        })
+    }
+
     /// Rows.
     #[must_use]
     pub const fn rows(&self) -> usize {

@@ -10,6 +10,7 @@ use crate::options::{Method, Options};
 use crate::power;
 use crate::quadrature::{self, EffectiveRanks, Estimate};
 use crate::random::Key;
+use crate::reads::Reads;
 use crate::source::{Operator, Source, scale};
 use crate::statistics::Statistics;
 use crate::vectors::dot;
@@ -65,6 +66,8 @@ pub(crate) struct Leading {
     pub(crate) angle: Option<f64>,
 }
 
+/// What is known of one pair's operators.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Spectra {
     pub(crate) of: [Option<Spectrum>; 3],
     /// Mean squared cosine between the leading right singular subspaces of A and B.
@@ -73,71 +76,132 @@ pub(crate) struct Spectra {
     pub(crate) passes: u32,
 }
 
+/// The spectra of pairs that go through their passes side by side; all have one shape.
 pub(crate) fn spectra(
+    reads: &dyn Reads,
+    statistics: &[Statistics],
+    keys: &[Key<'_>],
+    options: &Options,
+) -> Result<Vec<Spectra>, Error> {
+    let mut spectra = vec![Spectra::default(); statistics.len()];
+    let mut iterated = Vec::new();
+    for (pair, (statistics, found)) in statistics.iter().zip(&mut spectra).enumerate() {
+        let work = without_closed_forms(reads.source(pair), statistics, options, found);
+        match decomposition(reads.source(pair), options) {
+            Some(way) => decompose(reads.source(pair), &work, way, options, found)?,
+            None => iterated.extend(work.into_iter().map(|operator| (pair, operator))),
+        }
+    }
+    match options.method {
+        _ if iterated.is_empty() => {}
+        Method::PowerIteration { iterations } => {
+            let values = power::spectral_norms(reads, &iterated, iterations, keys)?;
+            for ((pair, operator), value) in iterated.into_iter().zip(values) {
+                spectra[pair].of[operator as usize] = Some(Spectrum::estimate(value));
+                spectra[pair].passes = iterations + 1;
+            }
+        }
+        Method::Certified(certification) => {
+            let start = |&(pair, operator): &(usize, Operator)| {
+                let source = reads.source(pair);
+                let norm = norm(source, &statistics[pair], operator);
+                let top = top(source, options);
+                Iteration::new((pair, operator), source.a.columns, norm, keys[pair], &certification, top)
+            };
+            iterate(reads, iterated.par_iter().map(start).collect(), &mut spectra)?;
+        }
+    }
+    for (pair, (statistics, found)) in statistics.iter().zip(&mut spectra).enumerate() {
+        let unchanged = statistics.changed == 0;
+        if unchanged && options.operators.a && options.operators.b {
+            let [a, b, _] = &mut found.of;
+            b.clone_from(a);
+        }
+        found.overlap = match &found.of {
+            [Some(a), Some(b), _] if top(reads.source(pair), options) > 0 => overlap(a, b, unchanged),
+            _ => None,
+        };
+    }
+    Ok(spectra)
+}
+
+/// ‖M‖_F in the unit of the operator's scale.
+fn norm(source: &Source<'_>, statistics: &Statistics, operator: Operator) -> f64 {
+    scale(statistics.frobenius[operator as usize], source.exponent(operator))
+}
+
+/// Leading singular values to keep.
+fn top(source: &Source<'_>, options: &Options) -> usize {
+    options.top_k.min(source.a.rows).min(source.a.columns)
+}
+
+/// The operators that take work: all that were asked for but zeros, vectors, and a B that is A.
+fn without_closed_forms(
     source: &Source<'_>,
     statistics: &Statistics,
-    key: Key<'_>,
     options: &Options,
-) -> Result<Spectra, Error> {
-    let (rows, columns) = (source.a.rows, source.a.columns);
-    let short = rows.min(columns);
-    let top = options.top_k.min(short);
+    found: &mut Spectra,
+) -> Vec<Operator> {
+    let short = source.a.rows.min(source.a.columns);
     let unchanged = statistics.changed == 0;
-    let norm = |operator: Operator| scale(statistics.frobenius[operator as usize], source.exponent(operator));
-    let mut found = [const { None }; 3];
-    let mut passes = 0;
     let mut work = Vec::new();
     for operator in Operator::ALL.into_iter().filter(|operator| options.operators.contains(*operator)) {
-        let kept = if options.full_spectrum { short } else { top };
-        if norm(operator) == 0.0 || short <= 1 {
-            found[operator as usize] = Some(Spectrum::closed_form(norm(operator), kept));
+        let kept = if options.full_spectrum { short } else { top(source, options) };
+        let norm = norm(source, statistics, operator);
+        if norm == 0.0 || short <= 1 {
+            found.of[operator as usize] = Some(Spectrum::closed_form(norm, kept));
         } else if !(unchanged && operator == Operator::B && options.operators.a) {
             work.push(operator);
         }
     }
-    let dense = |way: fn(&Source<'_>, Operator, usize) -> Result<dense::Spectrum, Error>, full: bool| {
-        let decompose = |operator: &Operator| {
-            let spectrum = way(source, *operator, top)?;
-            Ok((*operator, Spectrum::dense(spectrum, dense::rounding(source), top, full)))
-        };
-        work.par_iter().map(decompose).collect::<Result<Vec<_>, Error>>()
-    };
+    work
+}
+
+/// A dense way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Decomposition {
+    /// By a Gram matrix.
+    Gram,
+    /// By a singular value decomposition.
+    Full,
+}
+
+/// Whether a pair of this shape goes a dense way, whatever the engine.
+pub(crate) fn decomposition(source: &Source<'_>, options: &Options) -> Option<Decomposition> {
+    let (rows, columns) = (source.a.rows, source.a.columns);
     match options.method {
-        _ if work.is_empty() => {}
-        Method::PowerIteration { iterations } => {
-            for (operator, value) in work.iter().zip(power::spectral_norms(source, &work, iterations, key)?) {
-                found[*operator as usize] = Some(Spectrum::estimate(value));
-            }
-            passes = iterations + 1;
-        }
+        Method::PowerIteration { .. } => None,
         Method::Certified(_) if options.full_spectrum && Options::fits_full_spectrum(rows, columns) => {
-            for (operator, spectrum) in dense(dense::by_decomposition, true)? {
-                found[operator as usize] = Some(spectrum);
-            }
-            passes = 1;
+            Some(Decomposition::Full)
         }
-        Method::Certified(_) if dense::is_small(rows, columns) || short <= top + 4 * BLOCK => {
-            for (operator, spectrum) in dense(dense::by_gram, options.full_spectrum)? {
-                found[operator as usize] = Some(spectrum);
-            }
-            passes = 1;
-        }
-        Method::Certified(certification) => {
-            let start = |operator: &Operator| {
-                Iteration::new(source, *operator, norm(*operator), key, &certification, top)
-            };
-            passes = iterate(source, work.par_iter().map(start).collect(), &mut found)?;
+        Method::Certified(_) => {
+            let no_room = rows.min(columns) <= top(source, options) + 4 * BLOCK;
+            (dense::is_small(rows, columns) || no_room).then_some(Decomposition::Gram)
         }
     }
-    if unchanged && options.operators.a && options.operators.b {
-        let [a, b, _] = &mut found;
-        b.clone_from(a);
-    }
-    let overlap = match &found {
-        [Some(a), Some(b), _] if top > 0 => overlap(a, b, unchanged),
-        _ => None,
+}
+
+fn decompose(
+    source: &Source<'_>,
+    work: &[Operator],
+    way: Decomposition,
+    options: &Options,
+    found: &mut Spectra,
+) -> Result<(), Error> {
+    let top = top(source, options);
+    let full = way == Decomposition::Full || options.full_spectrum;
+    let decompose = |operator: &Operator| {
+        let spectrum = match way {
+            Decomposition::Gram => dense::by_gram(source, *operator, top),
+            Decomposition::Full => dense::by_decomposition(source, *operator, top),
+        };
+        Ok((*operator, Spectrum::dense(spectrum?, dense::rounding(source), top, full)))
     };
-    Ok(Spectra { of: found, overlap, passes })
+    for (operator, spectrum) in work.par_iter().map(decompose).collect::<Result<Vec<_>, Error>>()? {
+        found.of[operator as usize] = Some(spectrum);
+        found.passes = 1;
+    }
+    Ok(())
 }
 
 impl Spectrum {

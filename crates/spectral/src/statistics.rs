@@ -61,7 +61,10 @@ pub(crate) fn read<'a>(a: Matrix<'a>, b: Matrix<'a>) -> Result<Read<'a>, Error> 
         // Squares of f32 neither overflow nor vanish in f64, so a sum that is not finite has an entry that is not.
         if sums.squares.iter().all(|sum| sum.is_finite()) {
             source.exponents = sums.largest.map(exponent_for);
-            return finish(sums, source, [0; 3], 1);
+            let statistics = finish(&sums, source.a.element_count(), [0; 3], 1, |mean| {
+                squared_deviations(&source, 0, mean)
+            })?;
+            return Ok(Read::Finite(statistics, source));
         }
     }
     // Anything else: f64 and i32 elements, a difference that overflows f32, entries that are not finite.
@@ -77,23 +80,28 @@ pub(crate) fn read<'a>(a: Matrix<'a>, b: Matrix<'a>) -> Result<Read<'a>, Error> 
     source.exponents = largest.map(exponent_to_one);
     let exponents = source.exponents;
     let sums = sum_chunks(&source, wide_sums)?;
-    finish(sums, source, exponents, 3)
+    let statistics = finish(&sums, source.a.element_count(), exponents, 3, |mean| {
+        squared_deviations(&source, exponents[2], mean)
+    })?;
+    Ok(Read::Finite(statistics, source))
 }
 
 /// Sums over some rows; indices are those of [`crate::source::Operator`]. In the unit of each operator's scale.
-#[derive(Clone, Copy, Default)]
-struct Sums {
-    squares: [f64; 3],
-    product: f64,
-    delta: f64,
-    delta_abs: f64,
-    largest: [f64; 3],
-    changed: u64,
-    non_finite: [NonFinite; 2],
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Sums {
+    pub(crate) squares: [f64; 3],
+    /// ⟨A, B⟩
+    pub(crate) product: f64,
+    pub(crate) delta: f64,
+    pub(crate) delta_abs: f64,
+    /// The largest absolute entries.
+    pub(crate) largest: [f64; 3],
+    pub(crate) changed: u64,
+    pub(crate) non_finite: [NonFinite; 2],
 }
 
 impl Sums {
-    fn add(&mut self, other: &Self) {
+    pub(crate) fn add(&mut self, other: &Self) {
         for operator in 0..3 {
             self.squares[operator] += other.squares[operator];
             self.largest[operator] = self.largest[operator].max(other.largest[operator]);
@@ -266,14 +274,21 @@ fn exponent_to_one(largest: f64) -> i32 {
 }
 
 /// The same for f32 arithmetic, where entries of ordinary size need no scaling.
-fn exponent_for(largest: f64) -> i32 {
+pub(crate) fn exponent_for(largest: f64) -> i32 {
     let exponent = exponent_to_one(largest);
     if exponent.abs() <= 30 { 0 } else { exponent }
 }
 
-/// From sums in the unit `2^-exponents` to statistics in the unit of the entries.
-fn finish(sums: Sums, source: Source<'_>, exponents: [i32; 3], passes: u32) -> Result<Read<'_>, Error> {
-    let count = (source.a.element_count() as f64).max(1.0);
+/// From sums in the unit `2^-exponents` over so many entries to statistics in the unit of the entries. `deviations`
+/// gives Σ(δ − mean)² in that unit by one more read.
+pub(crate) fn finish(
+    sums: &Sums,
+    count: usize,
+    exponents: [i32; 3],
+    passes: u32,
+    deviations: impl FnOnce(f64) -> Result<f64, Error>,
+) -> Result<Statistics, Error> {
+    let count = (count as f64).max(1.0);
     let frobenius: [f64; 3] =
         std::array::from_fn(|operator| scale(sums.squares[operator].sqrt(), -exponents[operator]));
     // One root of the product, so that equal matrices have a cosine of exactly 1.
@@ -284,11 +299,11 @@ fn finish(sums: Sums, source: Source<'_>, exponents: [i32; 3], passes: u32) -> R
     let mut reads = passes;
     // Where the mean outweighs the spread, the difference of the two has lost its digits: read once more.
     if variance < 1e-3 * mean_square && mean_square > 0.0 {
-        variance = squared_deviations(&source, exponents[2], mean)? / count;
+        variance = deviations(mean)? / count;
         reads += 1;
     }
     let unscaled = |value: f64| scale(value, -exponents[2]);
-    let statistics = Statistics {
+    Ok(Statistics {
         frobenius,
         cosine_similarity: (norms > 0.0).then(|| (sums.product / norms).clamp(-1.0, 1.0)),
         mean: unscaled(mean),
@@ -297,11 +312,10 @@ fn finish(sums: Sums, source: Source<'_>, exponents: [i32; 3], passes: u32) -> R
         abs_max: unscaled(sums.largest[2]),
         changed: sums.changed,
         passes: reads,
-    };
-    Ok(Read::Finite(statistics, source))
+    })
 }
 
-fn squared_deviations(source: &Source<'_>, exponent: i32, mean: f64) -> Result<f64, Error> {
+pub(crate) fn squared_deviations(source: &Source<'_>, exponent: i32, mean: f64) -> Result<f64, Error> {
     let sums = sum_chunks(source, |source, sums| {
         for_each_row(source, |a, b| {
             let deviations = a.iter().zip(b).map(|(a, b)| scale(source.subtract(*a, *b), exponent) - mean);

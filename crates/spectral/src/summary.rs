@@ -5,9 +5,9 @@ use crate::matrix::Matrix;
 use crate::options::Options;
 use crate::quadrature::Estimate;
 use crate::random::Key;
-use crate::source::{Operator, scale};
+use crate::source::{Operator, Source, scale};
 use crate::spectra::{self, Spectra, Spectrum, Stop};
-use crate::statistics::{self, NonFinite, Read};
+use crate::statistics::{self, NonFinite, Read, Statistics};
 
 /// Bounds of a number. For a spectral norm they hold but for the failure probability asked for
 /// ([`crate::Certification`]), given the allowance for f32 rounding.
@@ -180,12 +180,18 @@ pub fn summarize_pair(
         Read::NonFinite([a, b]) => return Ok(Outcome::NonFinite { a, b }),
     };
     let key = Key { seed: options.seed, name };
-    let Spectra { mut of, overlap, passes } = spectra::spectra(&source, &statistics, key, options)?;
+    let spectra = spectra::spectra(&source, std::slice::from_ref(&statistics), &[key], options)?;
+    let spectra = spectra.into_iter().next().unwrap_or_default();
+    Ok(Outcome::Finite(Box::new(pair_summary(&source, &statistics, spectra))))
+}
+
+pub(crate) fn pair_summary(source: &Source<'_>, statistics: &Statistics, spectra: Spectra) -> PairSummary {
+    let Spectra { mut of, overlap, passes } = spectra;
     let mut summary = |operator: Operator| {
         let unit = -source.exponent(operator);
         matrix_summary(statistics.frobenius[operator as usize], of[operator as usize].take(), unit)
     };
-    Ok(Outcome::Finite(Box::new(PairSummary {
+    PairSummary {
         a: summary(Operator::A),
         b: summary(Operator::B),
         delta: summary(Operator::Delta),
@@ -197,7 +203,7 @@ pub fn summarize_pair(
         changed: statistics.changed,
         top_overlap: overlap,
         passes: statistics.passes + passes,
-    })))
+    }
 }
 
 /// From the unit of the operator's scale, 2^−`unit`, to that of the entries.
