@@ -193,13 +193,48 @@ fn parts_have_every_name_once_and_the_numbers_of_the_whole() {
     for index in 0..5 {
         let part = make(&place.options("out"), index, 5);
         assert_eq!(part.share, Share::new(index, 5));
-        for row in &part.matrices {
-            assert!(whole.matrices.contains(row), "{}: intervals are those of the whole run", row.name);
-        }
+        assert!(part.matrices.iter().all(|row| whole.matrices.contains(row)));
         names.extend(part.ledger.into_iter().map(|row| row.name));
     }
     names.sort();
     assert_eq!(names, whole.ledger.iter().map(|row| row.name.clone()).collect::<Vec<_>>());
+}
+
+/// Matrices large enough for an iteration, whose intervals depend on the failure probability that each has a share of.
+#[test]
+fn intervals_are_those_of_the_whole_run() {
+    const SIDE: usize = 256;
+    let place = Place::new();
+    let mut state = 1u64;
+    for model in ["a", "b"] {
+        let bytes = SIDE * SIDE * 4;
+        let tensors = (0..4).map(|index| {
+            let offsets = [index * bytes, (index + 1) * bytes];
+            format!(
+                r#""model.layers.{index}.mlp.up_proj.weight":{{"dtype":"F32","shape":[{SIDE},{SIDE}],"data_offsets":{offsets:?}}}"#
+            )
+        });
+        let head = format!("{{{}}}", tensors.collect::<Vec<_>>().join(","));
+        let mut file = [&(head.len() as u64).to_le_bytes(), head.as_bytes()].concat();
+        for _ in 0..4 * SIDE * SIDE {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            file.extend(((state >> 40) as f32 / (1 << 24) as f32 - 0.5).to_le_bytes());
+        }
+        fs::remove_file(place.path(model).join("pytorch_model.bin")).unwrap();
+        fs::write(place.path(model).join("model.safetensors"), file).unwrap();
+    }
+    let mut options = place.options("out");
+    options.numerics.top_k = 0;
+    let Method::Certified(certification) = &mut options.numerics.method else { panic!() };
+    certification.max_passes = 4;
+    let expected = place.expected(&options);
+    for index in 0..4 {
+        let part = make(&options, index, 4);
+        assert_eq!(part.matrices.len(), 1);
+        assert_eq!(part.matrices[0].delta.stop, Some("budget"));
+    }
+    place.merge().0.unwrap();
+    assert_same(&files(&place.folder()), &expected);
 }
 
 #[test]
@@ -560,22 +595,31 @@ fn an_interrupted_merge_writes_nothing() {
     }
 }
 
+/// Says so when it ends, with whatever.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
+
 /// Every merge is of whole parts while one of them is made again and again, each time with other bytes.
 #[test]
 fn a_part_that_is_made_again_meanwhile_is_never_half_read() {
     let place = Place::with_parts();
     let one = param_stats(&place.options("one"), &Hub::default(), &(), &AtomicBool::new(false)).unwrap();
-    let (stop, mut merged, mut refused) = (AtomicBool::new(false), 0, 0);
+    let (merging, mut merged, mut refused) = (AtomicBool::new(true), 0, 0);
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            for time in 0.. {
+            let mut time = 0;
+            while merging.load(Ordering::Relaxed) {
                 let arguments = vec![format!("--time={time}")];
                 make(&ParamStatsOptions { arguments, ..place.options("out") }, 1, COUNT);
-                if stop.load(Ordering::Relaxed) {
-                    break;
-                }
+                time += 1;
             }
         });
+        let _ends = Ends(&merging);
         while merged < 20 || (refused < 3 && merged < 2000) {
             match place.merge().0 {
                 Ok(found) => {
@@ -593,7 +637,6 @@ fn a_part_that_is_made_again_meanwhile_is_never_half_read() {
                 Err(error) => panic!("{}", error.with_causes()),
             }
         }
-        stop.store(true, Ordering::Relaxed);
     });
     println!("{merged} merged, {refused} refused");
 }
