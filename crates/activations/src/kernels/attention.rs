@@ -15,7 +15,7 @@ use crate::pack::Pack;
 /// Queries that one task handles: enough for the matrix product, few enough that little above the diagonal is computed.
 const QUERIES: usize = 64;
 
-/// [`crate::attention::attend_composed`].
+/// [`crate::attention_blocks::attend_composed`].
 pub(crate) fn attend(
     scores: &Scores,
     queries: &Tensor,
