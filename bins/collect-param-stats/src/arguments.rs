@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use cli::{FormatArguments, RunArguments, StreamArguments, TalkArguments, given_arguments, help_of_models};
-use pipeline::{Error, ModelReference, ParamStatsOptions, Share};
+use pipeline::{Devices, Error, ModelReference, ParamStatsOptions, Share};
 use report::ZeroDeltas;
 use spectral::{Certification, Method, Operators};
 use weights_io::Selection;
@@ -147,6 +147,11 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "I/N", value_parser = shard)]
     shard: Option<Share>,
 
+    /// Where to compare: auto, cpu, metal, cuda, cuda:N, several GPUs as in cuda:0,cuda:1, or cuda:all; auto takes the
+    /// first GPU, if there is one that this program was built for
+    #[arg(long, value_name = "DEVICES", default_value_t = Devices::default())]
+    device: Devices,
+
     #[command(flatten)]
     formats: FormatArguments,
 
@@ -269,6 +274,7 @@ impl Arguments {
         options.numerics.top_k = usize::from(self.top_k);
         options.numerics.full_spectrum = self.full_spectrum;
         options.numerics.seed = self.seed;
+        options.devices = self.device.clone();
         options.threads = self.run.threads();
         options.formats = self.formats.formats();
         options.zero_deltas = match self.zero_deltas {

@@ -30,12 +30,28 @@ pub enum Error {
         source: Box<hub::Error>,
     },
     /// A pair of matrices could not be compared.
-    #[error("cannot compare `{}`", name.escape_debug())]
+    #[error("cannot compare `{}`{}", name.escape_debug(), and_others(*others))]
     Matrix {
         /// The parameter.
         name: String,
+        /// How many others were compared beside it on a device: it may be one of them.
+        others: usize,
         /// Why.
         source: spectral::Error,
+    },
+    /// A device cannot be used to compare matrices.
+    #[error("matrices cannot be compared on {device}")]
+    Device {
+        /// The device.
+        device: String,
+        /// Why.
+        source: spectral::Error,
+    },
+    /// Names that no devices have.
+    #[error("devices `{}` are not known", text.escape_debug())]
+    UnknownDevices {
+        /// As given.
+        text: String,
     },
     /// The settings of the numerics make no sense.
     #[error("bad settings")]
@@ -372,6 +388,14 @@ fn shared(things: impl Iterator<Item = impl ToString>, word: &str) -> String {
     if things.is_empty() { last } else { format!("{}{word}{last}", things.join(", ")) }
 }
 
+fn and_others(others: usize) -> String {
+    match others {
+        0 => String::new(),
+        1 => " and another one".to_owned(),
+        others => format!(" and {others} others"),
+    }
+}
+
 impl From<activations::Error> for Error {
     fn from(source: activations::Error) -> Self {
         Self::Activations { source: Box::new(source) }
@@ -405,6 +429,13 @@ impl Error {
         match self {
             Self::Model { source, .. } => source.hint(),
             Self::Activations { source } | Self::Variable { source, .. } => source.hint(),
+            Self::UnknownDevices { .. } => {
+                "known are auto, cpu, metal, cuda, cuda:N, several as in cuda:0,cuda:1, and cuda:all"
+            }
+            Self::Device { .. } => "choose another device, or --device cpu",
+            Self::Matrix { source: spectral::Error::Device { .. }, .. } => {
+                "if another program needs the device's memory, wait for it; --resume goes on from here, --device cpu does without"
+            }
             Self::NoModel => "give models with --models, or two with --model-a and --model-b",
             Self::ModelTwice { .. } => "give each model once",
             Self::NoText => "give --forget-text, --retain-text or --split NAME=FILE",

@@ -55,9 +55,9 @@ impl Inputs {
 
     /// What a comparison of matrices depends on. Here a file is another one as soon as anything at all was done to it:
     /// a comparison that starts anew costs time, a number of bytes that are gone is wrong.
-    pub(crate) fn of_comparison(numerics: &spectral::Options, models: &[OpenModel]) -> Self {
+    pub(crate) fn of_comparison(numerics: &spectral::Options, models: &[OpenModel], engine: &str) -> Self {
         let mut inputs = Self::new(format!("{numerics:?}"));
-        inputs.0.insert("instruction set".to_owned(), spectral::instruction_set().to_owned());
+        inputs.0.insert("engine".to_owned(), engine.to_owned());
         inputs.open_models(models, |file| {
             format!("{}, {}", size_and_version(file), status_change(file.path()))
         });

@@ -83,6 +83,8 @@ mod activation_options;
 mod activation_rows;
 mod activation_texts;
 mod datasets;
+mod device_queue;
+mod devices;
 mod error;
 mod fingerprint;
 mod forward_steps;
@@ -111,6 +113,7 @@ pub use activation_texts::TextCounts;
 pub use datasets::{
     DatasetRecord, DatasetSpec, Datasets, DatasetsOptions, RowCounts, SampleSource, create_datasets,
 };
+pub use devices::Devices;
 pub use error::Error;
 pub use html_report::{ComparisonTables, HtmlReportOptions, html_report};
 pub use hub::{Hub, ModelReference};

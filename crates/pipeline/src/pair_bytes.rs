@@ -31,31 +31,43 @@ impl<'a> PairBytes<'a> {
         Self { checkpoints, held, buffers: Mutex::default() }
     }
 
-    /// What `compare` makes of a pair of two-dimensional tensors.
+    /// What `compare` makes of pairs of two-dimensional tensors. They are held in memory if `hold` is true and they are not
+    /// too large.
     pub(crate) fn with_matrices<T>(
         &self,
-        tensors: [&TensorInfo; 2],
-        compare: impl FnOnce(&Matrix<'_>, &Matrix<'_>) -> Result<T, spectral::Error>,
+        pairs: &[[&TensorInfo; 2]],
+        hold: bool,
+        compare: impl FnOnce(&[[Matrix<'_>; 2]]) -> Result<T, spectral::Error>,
     ) -> Result<Result<T, spectral::Error>, Error> {
+        const SIDES: [Side; 2] = [Side::A, Side::B];
         let pool = || self.buffers.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut buffers = pool().pop().unwrap_or_default();
-        let [buffer_a, buffer_b] = &mut buffers;
-        let ([a, b], [of_a, of_b]) = (self.checkpoints, tensors);
-        let held = (of_a.extent() + of_b.extent()) as u64 <= self.held;
-        let a =
-            Bytes::of(a, of_a, held, buffer_a).map_err(|source| Error::Model { side: Side::A, source })?;
-        let b =
-            Bytes::of(b, of_b, held, buffer_b).map_err(|source| Error::Model { side: Side::B, source })?;
-        let compared = a.matrix(of_a).and_then(|a| compare(&a, &b.matrix(of_b)?));
-        for (side, bytes) in [(Side::A, a), (Side::B, b)] {
+        let mut buffers: Vec<[Vec<u8>; 2]> = pairs.iter().map(|_| pool().pop().unwrap_or_default()).collect();
+        let mut bytes = Vec::with_capacity(pairs.len());
+        for (tensors, buffers) in pairs.iter().zip(&mut buffers) {
+            let held = hold && tensors.iter().map(|tensor| tensor.extent() as u64).sum::<u64>() <= self.held;
+            let [buffer_a, buffer_b] = buffers;
+            let ([a, b], [of_a, of_b]) = (self.checkpoints, *tensors);
+            bytes.push([
+                Bytes::of(a, of_a, held, buffer_a)
+                    .map_err(|source| Error::Model { side: Side::A, source })?,
+                Bytes::of(b, of_b, held, buffer_b)
+                    .map_err(|source| Error::Model { side: Side::B, source })?,
+            ]);
+        }
+        let matrices =
+            bytes.iter().zip(pairs).map(|([a, b], [of_a, of_b])| Ok([a.matrix(of_a)?, b.matrix(of_b)?]));
+        let compared =
+            matrices.collect::<Result<Vec<_>, spectral::Error>>().and_then(|matrices| compare(&matrices));
+        for (side, bytes) in bytes.into_iter().flat_map(|bytes| SIDES.into_iter().zip(bytes)) {
             if let Some(source) = bytes.failure() {
                 return Err(Error::Model { side, source });
             }
         }
-        for (checkpoint, tensor) in self.checkpoints.into_iter().zip(tensors) {
+        for (checkpoint, tensor) in pairs.iter().flat_map(|tensors| self.checkpoints.into_iter().zip(tensors))
+        {
             checkpoint.give_back(tensor);
         }
-        pool().push(buffers);
+        pool().extend(buffers);
         Ok(compared)
     }
 }
@@ -145,9 +157,11 @@ mod tests {
             let matrices = a.tensors().iter().filter(|tensor| tensor.shape.len() == 2);
             let compared = matrices.map(|tensor| {
                 let tensors = [tensor, b.get(&tensor.name).unwrap()];
-                let compare =
-                    |a: &Matrix<'_>, b: &Matrix<'_>| summarize_pair(a, b, &tensor.name, &Options::default());
-                format!("{:?}", pairs.with_matrices(tensors, compare).unwrap().unwrap())
+                let compare = |matrices: &[[Matrix<'_>; 2]]| {
+                    let [a, b] = &matrices[0];
+                    summarize_pair(a, b, &tensor.name, &Options::default())
+                };
+                format!("{:?}", pairs.with_matrices(&[tensors], true, compare).unwrap().unwrap())
             });
             compared.collect::<Vec<String>>()
         };
@@ -168,11 +182,12 @@ mod tests {
             let [a, b] = [(); 2].map(|()| Checkpoint::open(&path).unwrap());
             let pairs = PairBytes { held, ..PairBytes::new([&a, &b]) };
             let tensors = [&a, &b].map(|model| &model.tensors()[0]);
-            let cut = |a: &Matrix<'_>, b: &Matrix<'_>| {
+            let cut = |matrices: &[[Matrix<'_>; 2]]| {
+                let [a, b] = &matrices[0];
                 std::fs::File::options().write(true).open(&path).unwrap().set_len(1000).unwrap();
                 summarize_pair(a, b, "w", &Options::default())
             };
-            let compared = pairs.with_matrices(tensors, cut);
+            let compared = pairs.with_matrices(&[tensors], true, cut);
             let found =
                 compared.and_then(|_| a.unchanged().map_err(|source| Error::Model { side: Side::A, source }));
             let error = found.unwrap_err();

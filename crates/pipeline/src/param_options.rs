@@ -8,8 +8,8 @@ use report::{Format, ZeroDeltas};
 use spectral::Method;
 use weights_io::Selection;
 
-use crate::Share;
 use crate::parts::part_folder;
+use crate::{Devices, Share};
 
 /// Settings of [`param_stats`](crate::param_stats).
 #[derive(Clone, Debug)]
@@ -29,6 +29,8 @@ pub struct ParamStatsOptions {
     /// Method and seed of the spectral norms, and what else is kept of the spectra. The failure probability is that of
     /// the whole run: any interval of any matrix.
     pub numerics: spectral::Options,
+    /// Where: the first GPU that there is, else the CPU, if nothing else is asked for.
+    pub devices: Devices,
     /// Threads; 0 for one a core. The results do not depend on it.
     pub threads: usize,
     /// File formats of the tables.
@@ -61,6 +63,7 @@ impl ParamStatsOptions {
             name: None,
             selection: Selection::default(),
             numerics: spectral::Options::default(),
+            devices: Devices::default(),
             threads: 0,
             formats: vec![Format::Csv, Format::Parquet],
             zero_deltas: ZeroDeltas::default(),

@@ -7,16 +7,17 @@ use std::sync::mpsc;
 use hub::{Hub, Wanted};
 use rayon::prelude::*;
 use report::{LedgerRow, MatrixRow, SingularValueRow, Tables};
-use spectral::Outcome;
+use spectral::{CpuEngine, Engine, NamedPair, Outcome};
 use weights_io::{Checkpoint, Pairing, Status, TensorInfo, pairs};
 
 use crate::fingerprint::Inputs;
+use crate::matrix_row::spectral_dtype;
 use crate::pair_bytes::PairBytes;
 use crate::param_rows::ParamRows;
 use crate::parts::{PART_FORMATS, Part, warn_of_others};
 use crate::resumption::Finished;
 use crate::setup::{open, still_the_same, thread_pool, unless_interrupted, unless_interrupted_meanwhile};
-use crate::{Error, Observer, ParamStatsOptions, Share, Side, provenance};
+use crate::{Error, Observer, ParamStatsOptions, Share, Side, device_queue, devices, provenance};
 
 /// What [`param_stats`] found and wrote.
 #[derive(Clone, Debug)]
@@ -71,6 +72,18 @@ fn compare(
     interrupted: &AtomicBool,
 ) -> Result<ParamStats, Error> {
     options.numerics.check().map_err(|source| Error::Settings { source })?;
+    let engines = options.devices.engines()?;
+    compare_with(options, &engines, hub, observer, interrupted)
+}
+
+/// `engines` are those of devices; none for the CPU.
+pub(crate) fn compare_with(
+    options: &ParamStatsOptions,
+    engines: &[Box<dyn Engine + Send>],
+    hub: &Hub,
+    observer: &dyn Observer,
+    interrupted: &AtomicBool,
+) -> Result<ParamStats, Error> {
     let pool = thread_pool(options.threads)?;
     let tables_error = |source| Error::Tables { source };
     // Before models are fetched, which may take longer than all else.
@@ -82,8 +95,9 @@ fn compare(
 
     let pairings = pairs(a, b, options.selection);
     let numerics = options.numerics_for(pairings.len());
+    let engine = devices::description(engines);
     let provenance = provenance::of_param_stats(options, &models);
-    let part = options.share.map(|share| Part::new(share, options, &models, &pairings, &provenance));
+    let part = options.share.map(|share| Part::new(share, options, &models, &pairings, &provenance, &engine));
     options.share.iter().for_each(|share| warn_of_others(&options.folder(), *share, observer));
     if let Some(part) = part.as_ref().filter(|_| options.resume)
         && let Some(found) = part.finished_earlier(tables.folder(), observer)
@@ -92,7 +106,7 @@ fn compare(
     }
     let pairings = own(pairings, options.share);
     let all: Vec<Work<'_>> = pairings.iter().filter_map(Work::of).collect();
-    let identity = Inputs::of_comparison(&numerics, &models);
+    let identity = Inputs::of_comparison(&numerics, &models, &engine);
     let names: Vec<&str> = all.iter().map(Work::name).collect();
     let (finished, mut earlier) =
         Finished::start(tables.folder(), &identity, &names, options.resume, observer);
@@ -107,7 +121,11 @@ fn compare(
     let bytes = PairBytes::new([a, b]);
     let run = Run { a, b, bytes, numerics, observer, interrupted, finished: &finished };
     let stopped = |error| finished.explained(unless_interrupted(interrupted).err().unwrap_or(error));
-    let outcomes = pool.install(|| run.compare_all(&work)).map_err(stopped)?;
+    let outcomes = match engines {
+        [] => pool.install(|| run.compare_all(&work)),
+        engines => device_queue::compare_all(&run, engines, &pool, &work),
+    };
+    let outcomes = outcomes.map_err(stopped)?;
     compared.extend(work.into_iter().zip(outcomes));
 
     let rows = ParamRows::of(compared, &pairings, [a, b], numerics.top_k);
@@ -167,29 +185,33 @@ impl<'a> Work<'a> {
         (self.a.shape[0], self.a.shape[1])
     }
 
-    fn bytes(&self) -> u64 {
+    /// On both sides together.
+    pub(crate) fn bytes(&self) -> u64 {
         let size = |tensor: &TensorInfo| (tensor.element_count() * tensor.dtype.size()) as u64;
         size(self.a) + size(self.b)
     }
 }
 
-/// What the comparison of one pair needs.
-struct Run<'a> {
+/// What the comparison of pairs needs.
+pub(crate) struct Run<'a> {
     a: &'a Checkpoint,
     b: &'a Checkpoint,
     bytes: PairBytes<'a>,
-    numerics: spectral::Options,
+    pub(crate) numerics: spectral::Options,
     observer: &'a dyn Observer,
     interrupted: &'a AtomicBool,
     finished: &'a Finished<'a>,
 }
 
 impl Run<'_> {
+    /// On the CPU.
     fn compare_all(&self, work: &[Work<'_>]) -> Result<Vec<Outcome>, Error> {
+        let in_order: Vec<&Work<'_>> = work.iter().collect();
+        let in_order = in_order.as_slice();
         // A thread could ask too late for small pairs that are read at once: they would be fetched a second time.
         let first = match batch_length(work) {
             1 => 0,
-            pairs => self.read_ahead(&work[..pairs], 0, 0),
+            pairs => self.read_ahead(&in_order[..pairs], 0, 0),
         };
         // Asking for pages may take as long as reading them, so a thread of its own does it.
         let (ahead, upcoming) = mpsc::channel::<usize>();
@@ -197,7 +219,7 @@ impl Run<'_> {
             scope.spawn(move || {
                 let mut asked = first;
                 for start in upcoming {
-                    asked = self.read_ahead(work, start, asked);
+                    asked = self.read_ahead(in_order, start, asked);
                 }
             });
             let mut outcomes = Vec::with_capacity(work.len());
@@ -207,10 +229,10 @@ impl Run<'_> {
                 let end = start + batch_length(&work[start..]);
                 // A thread that has ended has nothing left to read.
                 let _ = ahead.send(end);
-                let batch: Vec<Result<Outcome, Error>> =
-                    work[start..end].par_iter().map(|work| self.compare(work)).collect();
+                let batch: Vec<Result<Vec<Outcome>, Error>> =
+                    in_order[start..end].par_iter().map(|work| self.compare(&CpuEngine, &[work])).collect();
                 for outcome in batch {
-                    outcomes.push(outcome?);
+                    outcomes.extend(outcome?);
                 }
                 start = end;
             }
@@ -219,21 +241,35 @@ impl Run<'_> {
         })
     }
 
-    fn compare(&self, work: &Work<'_>) -> Result<Outcome, Error> {
+    /// Pairs of one shape and the same dtypes by one engine.
+    pub(crate) fn compare(&self, engine: &dyn Engine, work: &[&Work<'_>]) -> Result<Vec<Outcome>, Error> {
         unless_interrupted(self.interrupted)?;
-        let name = &work.pairing.name;
-        let outcome = self
+        let Some(first) = work.first() else { return Ok(Vec::new()) };
+        let dtypes = [first.a.dtype, first.b.dtype].map(spectral_dtype);
+        let hold = engine.batch(first.shape(), dtypes, &self.numerics).is_none();
+        let tensors: Vec<[&TensorInfo; 2]> = work.iter().map(|work| [work.a, work.b]).collect();
+        let outcomes = self
             .bytes
-            .with_matrices([work.a, work.b], |a, b| spectral::summarize_pair(a, b, name, &self.numerics))?
-            .map_err(|source| Error::Matrix { name: name.clone(), source })?;
-        self.finished.add(name, &outcome);
-        self.observer.compared(name, work.bytes());
-        Ok(outcome)
+            .with_matrices(&tensors, hold, |matrices| {
+                let pairs = work.iter().zip(matrices);
+                let pairs = pairs.map(|(work, [a, b])| NamedPair { name: work.name(), a: *a, b: *b });
+                engine.summarize(&pairs.collect::<Vec<_>>(), &self.numerics)
+            })?
+            .map_err(|source| Error::Matrix {
+                name: first.name().to_owned(),
+                others: work.len() - 1,
+                source,
+            })?;
+        for (work, outcome) in work.iter().zip(&outcomes) {
+            self.finished.add(work.name(), outcome);
+            self.observer.compared(work.name(), work.bytes());
+        }
+        Ok(outcomes)
     }
 
     /// Asks for the pairs from `start` on, as far ahead as [`READ_AHEAD`] says, but for those before `asked`. Returns the
     /// first that was not asked for.
-    fn read_ahead(&self, work: &[Work<'_>], start: usize, asked: usize) -> usize {
+    pub(crate) fn read_ahead(&self, work: &[&Work<'_>], start: usize, asked: usize) -> usize {
         let mut bytes = 0;
         let mut next = start;
         while next < work.len() && bytes < READ_AHEAD {

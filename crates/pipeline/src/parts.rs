@@ -113,13 +113,14 @@ impl Part {
         models: &[OpenModel],
         pairings: &[Pairing<'_>],
         provenance: &Provenance,
+        engine: &str,
     ) -> Self {
         let names = pairings.iter().map(|pairing| pairing.name.as_str());
         Self {
             index: share.index(),
             count: share.count(),
             identity: Inputs::of_parts(options, models, names),
-            made_with: [("engine".to_owned(), spectral::instruction_set().to_owned())].into(),
+            made_with: [("engine".to_owned(), engine.to_owned())].into(),
             formats: options.formats.clone(),
             zero_deltas: options.zero_deltas,
             provenance: provenance.clone(),

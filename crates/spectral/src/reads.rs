@@ -30,6 +30,7 @@ impl Reads for Source<'_> {
     }
 
     fn products(&self, active: &[Active<'_>]) -> Result<Vec<Vec<f64>>, Error> {
+        debug_assert!(active.iter().all(|active| active.pair == 0));
         let active: Vec<_> = active.iter().map(|active| (active.operator, active.vectors)).collect();
         fused_pass(self, &active)
     }

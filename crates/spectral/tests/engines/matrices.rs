@@ -89,22 +89,12 @@ impl Pair {
 }
 
 /// As engines take them.
-pub(crate) fn named(pairs: &[Pair]) -> Vec<NamedPair<'_>> {
-    let matrix = |pair: &'_ Pair, side: usize| {
+pub(crate) fn named<'a>(pairs: &'a [Pair]) -> Vec<NamedPair<'a>> {
+    let matrix = |pair: &'a Pair, side: usize| {
         let (rows, columns) = pair.shape;
-        // The lifetime is that of the slice.
-        (rows, columns, pair.dtypes[side])
+        Matrix::new(rows, columns, pair.dtypes[side], &pair.bytes[side]).unwrap()
     };
-    pairs
-        .iter()
-        .map(|pair| {
-            let [a, b] = [0, 1].map(|side| {
-                let (rows, columns, dtype) = matrix(pair, side);
-                Matrix::new(rows, columns, dtype, &pair.bytes[side]).unwrap()
-            });
-            NamedPair { name: &pair.name, a, b }
-        })
-        .collect()
+    pairs.iter().map(|pair| NamedPair { name: &pair.name, a: matrix(pair, 0), b: matrix(pair, 1) }).collect()
 }
 
 fn encode(dtype: Dtype, values: &[f64]) -> (Vec<u8>, Vec<f64>) {
