@@ -113,6 +113,8 @@ impl Observer for Progress {
         self.clear();
         let end = match status {
             StepStatus::Unchanged => "unchanged".to_owned(),
+            StepStatus::Kept => "not asked for; what an earlier run left is used".to_owned(),
+            StepStatus::LeftOut { why } => format!("not asked for; {why}"),
             StepStatus::Failed(_) => "failed".to_owned(),
             StepStatus::NotRun { needs } => format!("not run, for lack of {needs}"),
             StepStatus::Done => return,

@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 
-use activations::{DeviceChoice, DtypeChoice};
-use bytesize::ByteSize;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use cli::{PictureFormatName, RunArguments, StreamArguments, given_arguments, help_of_models, named_file};
-use pipeline::{Error, ModelPair, ModelReference, RunOptions, RunSettings};
+use cli::{RunArguments, given_arguments, help_of_models};
+use pipeline::{Error, RunOptions, StepKind};
+
+use crate::settings::SettingsArguments;
+use crate::slurm::SlurmCommand;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -49,6 +50,8 @@ are not compared.
 
 A step is left out if its results are there, made by this version with the same options from the
 same inputs; so an interrupted run goes on where it stopped. <OUTROOT>/run-state.json keeps account.
+Parts of a comparison that `collect-param-stats --shard` left in its folder are joined, if all are
+there and of the same models and options.
 
 Output in <OUTROOT>: report.html, plots/, param_stats/<A>__to__<B>/, activation_norms/.
 
@@ -101,6 +104,9 @@ pub(crate) enum Command {
     /// Compare models of your own
     Run(Box<RunCommand>),
 
+    /// Compare models of your own on a Slurm cluster
+    Slurm(Box<SlurmCommand>),
+
     /// Write a file of all settings, to edit and to give to `run --config`
     Init {
         /// The file
@@ -135,103 +141,49 @@ pub(crate) enum Command {
 #[derive(Debug, Args)]
 #[command(after_help = help_of_models(RUN), after_long_help = help_of_models(RUN))]
 pub(crate) struct RunCommand {
-    /// Baseline: a folder, or a repository of the Hugging Face Hub [env: BASE]
-    #[arg(long, value_name = "MODEL")]
-    base: Option<ModelReference>,
-
-    /// Model trained without the text to forget [env: FILTERED]
-    #[arg(long, value_name = "MODEL")]
-    filtered: Option<ModelReference>,
-
-    /// Model made to forget that text [env: UNLEARNED]
-    #[arg(long, value_name = "MODEL")]
-    unlearned: Option<ModelReference>,
-
-    /// Any baseline and changed model; may be given more than once
-    #[arg(long, value_name = "A=B", value_parser = pair)]
-    compare: Vec<ModelPair>,
-
     #[command(flatten)]
-    stream: StreamArguments,
+    settings: SettingsArguments,
 
-    /// Text to forget, one sample a line [env: FORGET_TEXT]
-    #[arg(long, value_name = "FILE")]
-    forget_text: Option<PathBuf>,
-
-    /// Text to retain [env: RETAIN_TEXT]
-    #[arg(long, value_name = "FILE")]
-    retain_text: Option<PathBuf>,
-
-    /// Text under another name; may be given more than once
-    #[arg(long, value_name = "NAME=FILE", value_parser = named_file)]
-    split: Vec<(String, PathBuf)>,
-
-    /// File of settings, as `model-diffs init` writes it; it has a few more than there are flags
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-
-    /// Folder for all results [env: OUTROOT] [default: outputs]
-    #[arg(long, value_name = "DIR")]
-    outroot: Option<PathBuf>,
-
-    /// Title of the report [default: the models' names]
-    #[arg(long)]
-    title: Option<String>,
-
-    /// File formats of the pictures, separated by commas [default: png]
-    #[arg(long, value_name = "FORMAT", value_enum, value_delimiter = ',')]
-    picture_format: Vec<PictureFormatName>,
+    /// Do these steps only, separated by commas; of the others, what an earlier run left is used
+    #[arg(long, value_name = "STEP", value_enum, value_delimiter = ',')]
+    steps: Vec<StepName>,
 
     /// Do every step, also those whose results are there
     #[arg(long)]
     force: bool,
 
-    /// Where to compute hidden states: auto, cpu, cuda, cuda:N or metal [env: DEVICE] [default: auto]
-    #[arg(long)]
-    device: Option<DeviceChoice>,
-
-    /// In which type: auto, fp32, fp16 or bf16 [env: DTYPE] [default: auto]
-    #[arg(long)]
-    dtype: Option<DtypeChoice>,
-
-    /// Most samples of a text [default: 128]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    max_samples: Option<u32>,
-
-    /// Most tokens of a sample [default: 512]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    max_length: Option<u32>,
-
-    /// Most samples computed at once [default: as many as make 1024 tokens]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    batch_size: Option<u32>,
-
-    /// Memory for hidden states and weights, such as 8GiB [default: a quarter of what there is]
-    #[arg(long, value_name = "SIZE")]
-    memory_budget: Option<ByteSize>,
-
-    /// Relative width of the interval of each spectral norm, 1e-6 to 1 [default: 1e-4]
-    #[arg(long, value_name = "WIDTH")]
-    tolerance: Option<f64>,
-
-    /// Also the K largest singular values of each matrix, up to 64 [default: 0]
-    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u8).range(0..=64))]
-    top_k: Option<u8>,
-
-    /// Also all singular values of matrices whose shorter side is at most 2048
-    #[arg(long)]
-    full_spectrum: bool,
-
-    /// Seed of all randomness [default: 0]
-    #[arg(long, value_name = "N")]
-    seed: Option<u64>,
-
     #[command(flatten)]
     pub(crate) run: RunArguments,
 }
 
-fn pair(text: &str) -> Result<ModelPair, String> {
-    text.parse().map_err(|error: Error| format!("{error}; {}", error.hint()))
+/// A kind of step as users give it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum StepName {
+    /// Make the texts of the original experiment
+    Texts,
+    /// Download models that are neither on disk nor streamed; other steps do so themselves
+    Models,
+    /// Compare the parameters of each pair
+    Parameters,
+    /// Measure hidden states
+    HiddenStates,
+    /// Draw pictures of both
+    Pictures,
+    /// Make the report, of what there is
+    Report,
+}
+
+impl StepName {
+    const fn kind(self) -> StepKind {
+        match self {
+            Self::Texts => StepKind::Texts,
+            Self::Models => StepKind::Models,
+            Self::Parameters => StepKind::Parameters,
+            Self::HiddenStates => StepKind::HiddenStates,
+            Self::Pictures => StepKind::Pictures,
+            Self::Report => StepKind::Report,
+        }
+    }
 }
 
 impl DemoArguments {
@@ -246,42 +198,12 @@ impl DemoArguments {
 }
 
 impl RunCommand {
-    /// Flags, then the environment, then the file.
+    /// The settings of the run.
     pub(crate) fn options(&self) -> Result<RunOptions, Error> {
-        let environment = RunSettings::from_environment(|name| std::env::var_os(name))?;
-        let file = self.config.as_deref().map(RunSettings::read).transpose()?.unwrap_or_default();
-        let mut options = self.settings().or(environment).or(file).options()?;
+        let mut options = self.settings.given(self.run.threads())?.options()?;
+        options.steps = self.steps.iter().map(|step| step.kind()).collect();
         options.force = self.force;
         options.arguments = given_arguments();
         Ok(options)
-    }
-
-    fn settings(&self) -> RunSettings {
-        let formats = PictureFormatName::formats(&self.picture_format);
-        RunSettings {
-            base: self.base.clone(),
-            filtered: self.filtered.clone(),
-            unlearned: self.unlearned.clone(),
-            compare: self.compare.clone(),
-            forget_text: self.forget_text.clone(),
-            retain_text: self.retain_text.clone(),
-            splits: self.split.iter().cloned().collect(),
-            outroot: self.outroot.clone(),
-            stream: self.stream.stream().then_some(true),
-            title: self.title.clone(),
-            picture_formats: Some(formats).filter(|formats| !formats.is_empty()),
-            device: self.device,
-            dtype: self.dtype,
-            max_samples: self.max_samples.map(|count| count as usize),
-            max_length: self.max_length.map(|length| length as usize),
-            batch_size: self.batch_size.map(|size| size as usize),
-            memory_budget: self.memory_budget,
-            tolerance: self.tolerance,
-            top_k: self.top_k.map(usize::from),
-            full_spectrum: self.full_spectrum.then_some(true),
-            seed: self.seed,
-            threads: Some(self.run.threads()).filter(|threads| *threads > 0),
-            ..RunSettings::default()
-        }
     }
 }

@@ -2,6 +2,8 @@
 
 mod arguments;
 mod documents;
+mod settings;
+mod slurm;
 mod summary;
 
 use std::process::ExitCode;
@@ -17,6 +19,7 @@ fn main() -> ExitCode {
     match arguments.command {
         None => pipeline(arguments.demo.run.verbosity(), || arguments.demo.options()),
         Some(Command::Run(command)) => pipeline(command.run.verbosity(), || command.options()),
+        Some(Command::Slurm(command)) => command.perform(),
         Some(Command::Init { file, force }) => run(
             Verbosity::Normal,
             |_, _| write_config_template(&file, force),

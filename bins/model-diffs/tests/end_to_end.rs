@@ -62,6 +62,30 @@ fn two_comparisons_and_the_same_again() {
 }
 
 #[test]
+fn some_steps_and_then_the_rest() {
+    let outroot = tempfile::tempdir().unwrap();
+    let all = [&MODELS[..2], &MODELS[4..], &TEXTS].concat();
+    let run = |steps: &[&str]| {
+        let output = run_into(outroot.path(), &[&all[..], steps].concat());
+        (output.status.code().unwrap(), without_findings(&redacted(&output, outroot.path())))
+    };
+    let (code, message) = run(&["--steps", "report"]);
+    insta::assert_snapshot!("steps_nothing_to_report", message);
+    assert_eq!(code, 2);
+    assert_eq!(run(&["--steps", "hidden-states"]).0, 0);
+    assert!(!outroot.path().join("param_stats").exists() && !outroot.path().join("report.html").exists());
+    let (code, message) = run(&["--steps", "parameters,pictures,report"]);
+    insta::assert_snapshot!("steps_the_rest", message);
+    assert_eq!(code, 0);
+    let (code, message) = run(&[]);
+    assert_eq!((code, message.matches(": unchanged\n").count()), (0, 5), "{message}");
+
+    let (code, message) = run(&["--steps", "texts"]);
+    insta::assert_snapshot!("steps_no_texts", message);
+    assert_eq!((code, run(&["--steps", "plots"]).0), (2, 2));
+}
+
+#[test]
 fn the_demo() {
     let folder = tempfile::tempdir().unwrap();
     let demo = |more: &[&str]| {
@@ -98,6 +122,7 @@ fn help_and_version() {
         &["--version"],
         &["run", "--help"],
         &["run", "-h"],
+        &["slurm", "--help"],
         &["init", "--help"],
         &["completions", "--help"],
         &["man", "--help"],
@@ -310,7 +335,8 @@ fn man_pages_are_printed_or_written() {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     names.sort();
-    let commands = ["completions", "init", "man", "run"].map(|command| format!("model-diffs-{command}.1"));
+    let commands =
+        ["completions", "init", "man", "run", "slurm"].map(|command| format!("model-diffs-{command}.1"));
     assert_eq!(names, [&commands[..], &["model-diffs.1".to_owned()]].concat());
     let run = std::fs::read_to_string(folder.path().join("model-diffs-run.1")).unwrap();
     assert!(run.contains("FORGET_TEXT") && run.contains(".TH model-diffs-run 1"), "{run}");

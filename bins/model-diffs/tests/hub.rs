@@ -128,3 +128,24 @@ fn a_gated_baseline_is_said_and_texts_are_made_all_the_same() {
     };
     assert!(!online.hub.requests().iter().any(others), "{message}");
 }
+
+#[test]
+fn texts_and_models_are_fetched_ahead_for_machines_without_a_network() {
+    let online = original_experiment();
+    let run = |steps: &str, offline: &str| {
+        let mut command = command(&online, &["--max-samples", "4", "--max-length", "16", "--steps", steps]);
+        let output = command.env("HF_HUB_OFFLINE", offline).output().unwrap();
+        (output.status.code().unwrap(), online.redacted(&output))
+    };
+    assert_eq!(run("models", "1").0, 2, "nothing is there yet");
+    let (code, message) = run("texts,models", "0");
+    assert_eq!(code, 0, "{message}");
+    assert!(message.starts_with("[1/9] texts\n") && message.contains("\n[2/9] models\n"), "{message}");
+    let outroot = online.work().join("outputs");
+    assert!(!outroot.join("param_stats").exists() && !outroot.join("activation_norms").exists());
+    online.hub.forget_requests();
+    let (code, message) = run("parameters,hidden-states,report", "1");
+    assert_eq!(code, 0, "{message}");
+    assert!(online.hub.requests().is_empty(), "{message}");
+    assert!(outroot.join("report.html").is_file() && !outroot.join("plots").exists());
+}

@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize, Serializer};
 
 /// A model as users name it: a path, `org/name`, `org/name@revision`, `hf://org/name@revision`, or the URL of a file or
 /// folder in an object store.
@@ -87,6 +87,13 @@ fn hub_id(text: &str, slashes: usize) -> Option<Target<'_>> {
             && !revision.contains(|c: char| c.is_control() || c == '\\' || c == ':')
     };
     (is_id && revision.is_none_or(is_revision)).then_some(Target::Hub { id, revision })
+}
+
+impl Serialize for ModelReference {
+    /// As it was given; what is no Unicode cannot be written.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Path::new(&self.0).serialize(serializer)
+    }
 }
 
 impl fmt::Display for ModelReference {

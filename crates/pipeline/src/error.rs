@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use hub::ModelReference;
 use intake::Foreign;
 
-use crate::{RowCounts, Side};
+use crate::{RowCounts, Side, StepKind};
 
 /// Why a task could not be done.
 #[derive(Debug, thiserror::Error)]
@@ -199,6 +199,12 @@ pub enum Error {
         /// Its name.
         folder: String,
     },
+    /// A run was to be limited to a step that it does not have.
+    #[error("this run has no step `{}`", step.name())]
+    NoSuchStep {
+        /// The step.
+        step: StepKind,
+    },
     /// Power iterations were asked for together with what only certified norms have.
     #[error("sr_iters does not go with tolerance, top_k or full_spectrum")]
     PowerAndCertified,
@@ -233,6 +239,52 @@ pub enum Error {
     ConfigExists {
         /// The file.
         path: PathBuf,
+    },
+    /// Settings cannot be written as a file: a path in them is no Unicode.
+    #[error("the settings cannot be written as a file")]
+    SettingsUnwritable {
+        /// Why.
+        source: Box<toml::ser::Error>,
+    },
+    /// What a job should ask of the cluster cannot stand in its script.
+    #[error("the setting {setting} of slurm makes no sense: {reason}")]
+    SlurmSetting {
+        /// Its name in a file of settings.
+        setting: &'static str,
+        /// Why.
+        reason: &'static str,
+    },
+    /// A path cannot stand in a script.
+    #[error("{} cannot stand in a script", path.display().to_string().escape_debug())]
+    SlurmPath {
+        /// The path.
+        path: PathBuf,
+    },
+    /// Where this program is, or is run, is not known.
+    #[error("the folder of this program, or the one that it is run in, is not known")]
+    Programs {
+        /// The refusal of the operating system.
+        source: std::io::Error,
+    },
+    /// A program that jobs need is not where this one is.
+    #[error("there is no {}", program.display())]
+    SlurmProgram {
+        /// Where it should be.
+        program: PathBuf,
+    },
+    /// The program that submits jobs could not be run.
+    #[error("sbatch cannot be run")]
+    NoSbatch {
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Jobs could not be submitted; none is left.
+    #[error("no job was submitted by {}", script.display())]
+    Submission {
+        /// The script.
+        script: PathBuf,
+        /// Why.
+        source: std::io::Error,
     },
     /// What earlier runs did is not known, or what this one did cannot be noted.
     #[error("{} cannot be used", path.display())]
@@ -487,6 +539,9 @@ impl Error {
                 "give A=B; where paths have an = themselves and do not exist yet, write the pair into a run.toml"
             }
             Self::SameFolder { .. } => "give each pair a name of its own in a run.toml",
+            Self::NoSuchStep { .. } => {
+                "texts are made only where neither models nor texts are given, and hidden states need texts"
+            }
             Self::PowerAndCertified => {
                 "leave out sr_iters for certified spectral norms, or the others for the scripts' way"
             }
@@ -494,10 +549,21 @@ impl Error {
                 "`model-diffs init FILE` writes one with all settings to look at"
             }
             Self::ConfigExists { .. } => "give another name, or --force to overwrite it",
+            Self::SettingsUnwritable { .. } => "give paths that are Unicode",
+            Self::SlurmSetting { .. } => "correct it",
+            Self::SlurmPath { .. } => {
+                "give a path that is Unicode, without control characters such as line breaks"
+            }
+            Self::SlurmProgram { .. } => "install it beside model-diffs",
+            Self::NoSbatch { .. } => {
+                "submit the jobs on a machine of the cluster; without --submit, scripts are written only"
+            }
+            Self::Submission { .. } => "sbatch said why",
             Self::State { .. } => "remove it",
             Self::ComparisonInterrupted { .. } => "the same command with --resume goes on from there",
             Self::NotObtained { .. }
             | Self::Dataset { .. }
+            | Self::Programs { .. }
             | Self::Matrix { .. }
             | Self::Interrupted
             | Self::RunInterrupted { .. } => "",

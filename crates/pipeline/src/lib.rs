@@ -106,6 +106,7 @@ mod resumption;
 mod run;
 mod setup;
 mod share;
+mod slurm;
 
 pub use activation_norms::{ActivationNorms, activation_norms, check_activation_norms};
 pub use activation_options::{ActivationNormsOptions, Models, Split};
@@ -127,10 +128,11 @@ pub use plots::{
     plot_param_stats,
 };
 pub use run::{
-    Headlines, ModelPair, RunOptions, RunOutcome, RunSettings, StepOutcome, StepStatus, run,
+    Headlines, ModelPair, RunOptions, RunOutcome, RunSettings, StepKind, StepOutcome, StepStatus, run,
     write_config_template,
 };
 pub use share::Share;
+pub use slurm::{SlurmFiles, SlurmOptions, SlurmSettings, SubmittedJob, check_sbatch, slurm, submit};
 
 // The README's examples compile.
 #[cfg(doctest)]

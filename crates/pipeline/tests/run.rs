@@ -7,12 +7,13 @@ mod altered;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::SystemTime;
 
 use altered::altered;
 use pipeline::{
-    Error, Hub, ModelPair, Observer, PictureFormat, RunOptions, RunOutcome, Split, StepStatus, run,
+    Error, Hub, ModelPair, Observer, ParamStatsOptions, PictureFormat, RunOptions, RunOutcome, Share, Split,
+    StepKind, StepStatus, param_stats, run,
 };
 
 /// A folder with models of its own, to change and to break.
@@ -57,11 +58,13 @@ fn done(options: &RunOptions) -> RunOutcome {
     run(options, &Hub::default(), &(), &AtomicBool::new(false)).unwrap()
 }
 
-/// Each step's name and how it ended, in a letter: Done, Unchanged, Failed, Not run.
+/// Each step's name and how it ended, in a letter: Done, Unchanged, Kept, Left out, Failed, Not run.
 fn statuses(outcome: &RunOutcome) -> Vec<String> {
     let letter = |status: &StepStatus| match status {
         StepStatus::Done => "D",
         StepStatus::Unchanged => "U",
+        StepStatus::Kept => "K",
+        StepStatus::LeftOut { .. } => "L",
         StepStatus::Failed(_) => "F",
         StepStatus::NotRun { .. } => "N",
     };
@@ -136,6 +139,155 @@ fn a_run_makes_everything_and_the_next_one_nothing() {
     assert_eq!(letters(&done(&force)), "DDDDD");
     let threads = RunOptions { threads: 1, arguments: vec!["x".into()], ..place.options(&PAIR) };
     assert_eq!(letters(&done(&threads)), "UUUUU", "what results do not depend on");
+}
+
+#[test]
+fn a_run_of_some_steps_uses_what_earlier_ones_left() {
+    let place = Place::new();
+    let only = |steps: &[StepKind]| RunOptions { steps: steps.to_vec(), ..place.options(&PAIR) };
+    let report = done(&only(&[StepKind::Report]));
+    assert_eq!(statuses(&report), ["L parameters, a → b", "L hidden states", "N report"]);
+    assert!(!report.has_results() && !report.is_complete());
+
+    let hidden_states = done(&only(&[StepKind::HiddenStates]));
+    assert_eq!(statuses(&hidden_states), ["D hidden states"]);
+    assert!(hidden_states.is_complete() && hidden_states.has_results());
+    assert!(!place.path("out/param_stats").exists() && !place.path("out/report.html").exists());
+
+    let rest = done(&only(&[StepKind::Parameters, StepKind::Pictures, StepKind::Report]));
+    let expected = [
+        "D parameters, a → b",
+        "K hidden states",
+        "D pictures of parameters, a → b",
+        "D pictures of hidden states",
+        "D report",
+    ];
+    assert_eq!(statuses(&rest), expected);
+    assert!(rest.is_complete());
+    assert_eq!(rest.headlines.len(), 2, "those of the hidden states too");
+    let report = fs::read(place.path("out/report.html")).unwrap();
+    assert_eq!(letters(&done(&place.options(&PAIR))), "UUUUU", "as one run would have left it");
+    fs::remove_dir_all(place.path("out")).unwrap();
+    assert_eq!(letters(&done(&place.options(&PAIR))), "DDDDD");
+    assert!(fs::read(place.path("out/report.html")).unwrap() == report);
+}
+
+#[test]
+fn results_that_an_earlier_run_would_not_leave_are_not_used() {
+    let place = Place::new();
+    done(&place.options(&PAIR));
+    fs::write(place.path("forget.txt"), "another text\n").unwrap();
+    let steps = vec![StepKind::Pictures, StepKind::Report];
+    let outcome = done(&RunOptions { steps, ..place.options(&PAIR) });
+    assert_eq!(letters(&outcome), "KLUND", "{:?}", statuses(&outcome));
+    let StepStatus::LeftOut { why } = &outcome.steps[1].status else { panic!() };
+    assert!(why.ends_with("forget.txt changed"), "{why}");
+    assert!(!outcome.is_complete(), "pictures were asked for that could not be drawn");
+    let outcome = done(&RunOptions { steps: vec![StepKind::Report], ..place.options(&PAIR) });
+    assert_eq!(letters(&outcome), "KLD");
+    assert!(outcome.is_complete(), "a report takes what there is");
+}
+
+#[test]
+fn hidden_states_of_a_device_that_is_not_here_are_used_and_misfits_told_again() {
+    let place = Place::new();
+    let mut options = place.options(&[("a", "nowhere"), ("a", "b")]);
+    options.steps = vec![StepKind::HiddenStates];
+    assert_eq!(letters(&done(&options)), "FD");
+    // As if they had been measured on a GPU, which the machine of the report lacks.
+    let state = place.path("out/run-state.json");
+    let text = fs::read_to_string(&state).unwrap();
+    assert!(text.contains("device: Auto"));
+    fs::write(&state, text.replace("device: Auto", "device: Cuda(7)")).unwrap();
+    options.activation_norms.device = activations::DeviceChoice::Cuda(7);
+    options.steps = vec![StepKind::Report];
+    let report = done(&options);
+    let expected = [
+        "L parameters, a → nowhere",
+        "L parameters, a → b",
+        "F hidden states, a → nowhere",
+        "K hidden states",
+        "D report",
+    ];
+    assert_eq!(statuses(&report), expected);
+}
+
+#[test]
+fn models_by_themselves_are_found_and_nothing_else_is_done() {
+    let place = Place::new();
+    let mut options = place.options(&PAIR);
+    options.steps = vec![StepKind::Models];
+    assert_eq!(statuses(&done(&options)), ["D models"]);
+    assert!(!place.path("out/param_stats").exists());
+    options.pairs = vec![ModelPair::new("s3://no/store", place.path("b"))];
+    let outcome = done(&options);
+    assert_eq!(statuses(&outcome), ["F models"]);
+    assert!(!outcome.has_results());
+}
+
+/// Counts matrices and keeps warnings.
+#[derive(Default)]
+struct Watcher {
+    compared: AtomicUsize,
+    warnings: Mutex<Vec<String>>,
+}
+
+impl Observer for Watcher {
+    fn compared(&self, _: &str, _: u64) {
+        self.compared.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn warned(&self, message: &str) {
+        self.warnings.lock().unwrap().push(message.to_owned());
+    }
+}
+
+#[test]
+fn parts_of_a_comparison_are_taken_over_if_they_are_those_of_this_one() {
+    let place = Place::new();
+    let options = RunOptions { steps: vec![StepKind::Parameters], ..place.options(&PAIR) };
+    let tables = place.path("out/param_stats/a-b");
+    let bytes = || {
+        let files =
+            times(&tables).into_iter().map(|(path, _)| path).filter(|path| path.parent() == Some(&tables));
+        files.map(|path| (path.clone(), fs::read(path).unwrap())).collect::<Vec<_>>()
+    };
+    assert_eq!(letters(&done(&options)), "D");
+    let expected = bytes();
+    assert_eq!(expected.len(), 8, "four tables, each twice");
+    fs::remove_dir_all(place.path("out")).unwrap();
+
+    let part = |index: u32| {
+        let mut part =
+            ParamStatsOptions::new(place.path("a"), place.path("b"), place.path("out/param_stats"));
+        part.name = Some("a-b".into());
+        part.share = Share::new(index, 3);
+        param_stats(&part, &Hub::default(), &(), &AtomicBool::new(false)).unwrap();
+    };
+    let watched = |options: &RunOptions| {
+        let watcher = Watcher::default();
+        let outcome = run(options, &Hub::default(), &watcher, &AtomicBool::new(false)).unwrap();
+        assert_eq!(letters(&outcome), "D");
+        (watcher.compared.into_inner(), watcher.warnings.into_inner().unwrap().join("\n"))
+    };
+    (0..3).for_each(part);
+    assert_eq!(watched(&options), (0, String::new()), "no matrix is compared again");
+    assert!(bytes() == expected);
+    assert_eq!(letters(&done(&options)), "U");
+
+    let force = RunOptions { force: true, ..options.clone() };
+    assert!(watched(&force).0 > 0);
+    let mut other = options.clone();
+    other.param_stats.numerics.seed = 7;
+    let (compared, warnings) = watched(&other);
+    assert!(compared > 0 && warnings.ends_with("are not taken over: seed changed"), "{warnings}");
+    assert!(bytes() != expected);
+
+    fs::remove_dir_all(place.path("out")).unwrap();
+    [0, 2].into_iter().for_each(part);
+    let (compared, warnings) = watched(&options);
+    assert!(compared > 0 && warnings.contains("part 1 of 3 is missing"), "{warnings}");
+    assert!(bytes() == expected);
 }
 
 #[test]

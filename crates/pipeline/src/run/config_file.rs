@@ -27,6 +27,16 @@ impl RunSettings {
     }
 }
 
+impl RunSettings {
+    /// The settings as [`read`](Self::read) takes them. What a cluster is asked for is left out.
+    ///
+    /// # Errors
+    /// [`Error::SettingsUnwritable`] for a path that is no Unicode.
+    pub fn to_toml(&self) -> Result<String, Error> {
+        toml::to_string(self).map_err(|source| Error::SettingsUnwritable { source: Box::new(source) })
+    }
+}
+
 /// Bytes of a file of settings; the template has a few thousand.
 const LIMIT: u64 = 1 << 20;
 
@@ -111,6 +121,9 @@ mod tests {
             _ => format!("{line}\n"),
         });
         let everything: RunSettings = toml::from_str(&uncommented.collect::<String>()).unwrap();
+        let written = everything.to_toml().unwrap();
+        let read: RunSettings = toml::from_str(&written).unwrap();
+        assert_eq!(RunSettings { slurm: everything.slurm.clone(), ..read }, everything, "{written}");
         let fields = format!("{everything:?}");
         assert_eq!(fields.matches("None").count(), 0, "{fields}");
         assert!(!everything.splits.is_empty() && !everything.compare.is_empty(), "{fields}");
@@ -123,6 +136,7 @@ mod tests {
             title: None,
             threads: Some(0),
             compare: Vec::new(),
+            slurm: as_written.slurm.clone(),
             splits: as_written.splits.clone(),
             ..everything
         };

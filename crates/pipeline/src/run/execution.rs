@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use activations::DeviceChoice;
 use hub::{Hub, Located, ModelReference, Wanted};
 use report::OutputFolder;
 
@@ -13,7 +14,10 @@ use crate::fingerprint::Inputs;
 use crate::run::headlines::headlines;
 use crate::run::plan::{Plan, Step};
 use crate::run::state::{State, Written};
-use crate::{Error, Observer, RunOptions, RunOutcome, StepOutcome, StepStatus, check_activation_norms};
+use crate::{
+    ActivationNormsOptions, Error, ModelPair, Observer, RunOptions, RunOutcome, Side, StepOutcome,
+    StepStatus, check_activation_norms,
+};
 
 /// Compares all pairs: parameters, hidden states on the texts, pictures of both, and a report of it all.
 ///
@@ -22,9 +26,12 @@ use crate::{Error, Observer, RunOptions, RunOutcome, StepOutcome, StepStatus, ch
 /// else is compared by content. What was done is noted in `run-state.json` after every step, so a run that was
 /// interrupted goes on where it stopped. A step that fails does not stop those that do not need it.
 ///
+/// A run can be limited to [some steps](RunOptions::steps). Results of the others are used where an earlier run would leave
+/// them as they are; a report takes what there is of them.
+///
 /// # Errors
 /// What no step could work with: [`Error::NothingToCompare`], [`Error::SameFolder`], [`Error::Settings`],
-/// [`Error::SplitTwice`]; [`Error::Tables`] if the folder cannot be written to, or another run does; and
+/// [`Error::SplitTwice`], [`Error::NoSuchStep`]; [`Error::Tables`] if the folder cannot be written to, or another run does; and
 /// [`Error::RunInterrupted`]. What goes wrong in a step is in the outcome.
 pub fn run(
     options: &RunOptions,
@@ -39,7 +46,7 @@ pub fn run(
         observer.warned(&format!("all steps are done again: {}", error.with_causes()));
         State::default()
     });
-    if options.splits.is_empty() {
+    if options.splits.is_empty() && options.steps.is_empty() {
         observer.warned("no text was given, so hidden states are not measured");
     }
     let measured = (0..plan.pairs.len()).collect();
@@ -49,7 +56,7 @@ pub fn run(
     // Texts are little to fetch, so what is wrong with them is found out first.
     let (texts, others) = plan.steps.split_at(usize::from(options.datasets.is_some()));
     texts.iter().try_for_each(|step| run.take(*step))?;
-    run.locate_models()?;
+    run.take_models(others)?;
     others.iter().try_for_each(|step| run.take(*step))?;
     let files = |step| run.files(step).map(<[PathBuf]>::to_vec);
     Ok(RunOutcome {
@@ -76,11 +83,32 @@ pub(crate) struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Finds all models before anything is computed, and fetches what is to be fetched.
-    fn locate_models(&mut self) -> Result<(), Error> {
+    /// Finds the models of these steps, by itself a step only where it was asked for.
+    fn take_models(&mut self, steps: &[Step]) -> Result<(), Error> {
+        let (step, start) = (Step::Models, Instant::now());
+        let is_step = steps.contains(&step);
+        let name = self.plan.name(step);
+        if is_step {
+            self.observer.step_started(self.number(step), self.plan.steps.len(), &name, "it is asked for");
+        }
+        let mut missing = None;
+        if steps.iter().any(|step| self.plan.is_needed(*step)) {
+            missing = self.locate_models()?;
+        }
+        if is_step {
+            let status = missing.map_or(StepStatus::Done, StepStatus::Failed);
+            self.end(step, name, status, Written::default(), start);
+        }
+        Ok(())
+    }
+
+    /// Finds all models before anything is computed, and fetches what is to be fetched. Returns what is wrong with the
+    /// first that cannot be obtained.
+    fn locate_models(&mut self) -> Result<Option<Error>, Error> {
+        let mut missing = None;
         let wanted = Wanted { tokenizer: !self.options.splits.is_empty() };
         for planned in &self.plan.pairs {
-            for model in [&planned.pair.a, &planned.pair.b] {
+            for (side, model) in [(Side::A, &planned.pair.a), (Side::B, &planned.pair.b)] {
                 if self.located.contains_key(model) {
                     continue;
                 }
@@ -88,16 +116,26 @@ impl Run<'_> {
                     Ok(located) => drop(self.located.insert(model.clone(), located)),
                     Err(hub::Error::Interrupted) => return Err(self.interruption()),
                     // The steps that need it will say why; without it, the other one is fetched in vain.
-                    Err(_) => break,
+                    Err(source) => {
+                        missing.get_or_insert(Error::NotObtained { side, source: Box::new(source) });
+                        break;
+                    }
                 }
             }
         }
-        Ok(())
+        Ok(missing)
     }
 
     fn take(&mut self, step: Step) -> Result<(), Error> {
         if self.interrupted.load(Ordering::Relaxed) {
             return Err(self.interruption());
+        }
+        if step == Step::Models || !self.plan.is_needed(step) {
+            return Ok(());
+        }
+        if !self.plan.is_asked(step) {
+            self.look_up(step);
+            return Ok(());
         }
         let (name, start) = (self.plan.name(step), Instant::now());
         let sources = self.plan.sources(step);
@@ -137,6 +175,23 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// Uses what an earlier run left of a step that was not asked for.
+    fn look_up(&mut self, step: Step) {
+        let (name, start) = (self.plan.name(step), Instant::now());
+        if step == Step::ActivationNorms {
+            self.leave_out_misfits();
+            if self.measured.is_empty() {
+                return;
+            }
+        }
+        let found = self.state.results(&self.plan.place(step), &self.inputs(step), &self.options.outroot);
+        let (status, written) = match found {
+            Ok(written) => (StepStatus::Kept, written),
+            Err(why) => (StepStatus::LeftOut { why }, Written::default()),
+        };
+        self.end(step, name, status, written, start);
+    }
+
     /// The results of an earlier run, or why the step has to be done.
     fn earlier(&self, step: Step, inputs: &Inputs) -> Result<Written, String> {
         let results = self.state.results(&self.plan.place(step), inputs, &self.options.outroot)?;
@@ -147,14 +202,21 @@ impl Run<'_> {
     fn leave_out_misfits(&mut self) {
         let step = Step::ActivationNorms;
         let nothing_to_do = self.earlier(step, &self.inputs(step)).is_ok();
-        let of_all = self.options.activation_norms_of([]);
+        // What was measured elsewhere may have been so on a device that is not here.
+        let device =
+            if self.plan.is_asked(step) { self.options.activation_norms.device } else { DeviceChoice::Cpu };
+        let options = |pairs: &[&ModelPair]| ActivationNormsOptions {
+            device,
+            ..self.options.activation_norms_of(pairs.iter().copied())
+        };
+        let of_all = options(&[]);
         // Texts that cannot be read and a device that is not there are no fault of a pair.
         if nothing_to_do || Texts::read(&of_all).is_err() || of_all.device.open().is_err() {
             return;
         }
         for index in std::mem::take(&mut self.measured) {
             let (planned, start) = (&self.plan.pairs[index], Instant::now());
-            match check_activation_norms(&self.options.activation_norms_of([&planned.pair]), self.hub) {
+            match check_activation_norms(&options(&[&planned.pair]), self.hub) {
                 Ok(()) => self.measured.push(index),
                 Err(error) => {
                     let name = format!("{}, {}", self.plan.name(step), planned.label());

@@ -29,7 +29,11 @@ fn of_step(run: &Run<'_>, step: Step) -> Option<Headlines> {
                 run.plan.short(model)
             })
         }
-        Step::Datasets | Step::PlotParamStats(_) | Step::PlotActivationNorms | Step::Report => return None,
+        Step::Datasets
+        | Step::Models
+        | Step::PlotParamStats(_)
+        | Step::PlotActivationNorms
+        | Step::Report => return None,
     };
     Some(Headlines { about: run.plan.name(step), findings: findings.ok()? })
 }

@@ -10,8 +10,10 @@ mod headlines;
 mod options;
 mod outcome;
 mod plan;
+mod setting_values;
 mod settings;
 mod state;
+mod step_kind;
 mod work;
 
 pub use config_file::write_config_template;
@@ -20,3 +22,8 @@ pub use headlines::Headlines;
 pub use options::{ModelPair, RunOptions};
 pub use outcome::{RunOutcome, StepOutcome, StepStatus};
 pub use settings::RunSettings;
+pub use step_kind::StepKind;
+
+pub(crate) use plan::{Plan, PlannedPair};
+pub(crate) use setting_values::{selection_name, zero_deltas_name};
+pub(crate) use settings::VARIABLES;

@@ -6,11 +6,11 @@ use std::str::FromStr;
 use hub::{ModelReference, Target};
 
 use crate::{
-    ActivationNormsOptions, DatasetsOptions, Error, Models, ParamStatsOptions, PictureFormat, Split,
+    ActivationNormsOptions, DatasetsOptions, Error, Models, ParamStatsOptions, PictureFormat, Split, StepKind,
 };
 
 /// A baseline and a changed model.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelPair {
     /// The baseline.
@@ -73,6 +73,8 @@ pub struct RunOptions {
     pub stream: bool,
     /// File formats of the pictures.
     pub picture_formats: Vec<PictureFormat>,
+    /// The kinds of steps that are taken; none for all. Of the others, results of earlier runs are used.
+    pub steps: Vec<StepKind>,
     /// Whether steps are done again whose results are there and would be the same.
     pub force: bool,
     /// Threads; 0 for one a core. The results do not depend on it.
@@ -95,6 +97,7 @@ impl RunOptions {
             activation_norms: ActivationNormsOptions::new(Models::Pairs(Vec::new()), Vec::new(), ""),
             stream: false,
             picture_formats: vec![PictureFormat::Png],
+            steps: Vec::new(),
             force: false,
             threads: 0,
             arguments: Vec::new(),

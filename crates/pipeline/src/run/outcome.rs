@@ -12,6 +12,13 @@ pub enum StepStatus {
     Done,
     /// Its results were there already, made of the same inputs with the same options.
     Unchanged,
+    /// It was not asked for; the results of an earlier run are used.
+    Kept,
+    /// It was not asked for, and there are no results that could be used.
+    LeftOut {
+        /// Why not.
+        why: String,
+    },
     /// It could not be done.
     Failed(Error),
     /// It needs the results of a step that could not be done.
@@ -25,7 +32,7 @@ impl StepStatus {
     /// Whether the step's results are there.
     #[must_use]
     pub const fn has_results(&self) -> bool {
-        matches!(self, Self::Done | Self::Unchanged)
+        matches!(self, Self::Done | Self::Unchanged | Self::Kept)
     }
 }
 
@@ -58,15 +65,18 @@ pub struct RunOutcome {
 }
 
 impl RunOutcome {
-    /// True if every step has results, and those lack nothing.
+    /// True if every step that was asked for has results, and nothing that was read or made lacks anything.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.steps.iter().all(|step| step.status.has_results() && step.gaps.is_none())
+        self.steps.iter().all(|step| match step.status {
+            StepStatus::LeftOut { .. } => true,
+            _ => step.status.has_results() && step.gaps.is_none(),
+        })
     }
 
-    /// True if any step has results.
+    /// True if any step that was asked for has results.
     #[must_use]
     pub fn has_results(&self) -> bool {
-        self.steps.iter().any(|step| step.status.has_results())
+        self.steps.iter().any(|step| matches!(step.status, StepStatus::Done | StepStatus::Unchanged))
     }
 }

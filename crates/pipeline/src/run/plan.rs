@@ -5,17 +5,31 @@ use std::fmt::Write as _;
 use hub::ModelReference;
 use report::short_labels;
 
-use crate::{Error, ModelPair, RunOptions};
+use crate::{Error, ModelPair, RunOptions, StepKind};
 
 /// One step; pairs by their index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     Datasets,
+    Models,
     ParamStats(usize),
     ActivationNorms,
     PlotParamStats(usize),
     PlotActivationNorms,
     Report,
+}
+
+impl Step {
+    pub(crate) const fn kind(self) -> StepKind {
+        match self {
+            Self::Datasets => StepKind::Texts,
+            Self::Models => StepKind::Models,
+            Self::ParamStats(_) => StepKind::Parameters,
+            Self::ActivationNorms => StepKind::HiddenStates,
+            Self::PlotParamStats(_) | Self::PlotActivationNorms => StepKind::Pictures,
+            Self::Report => StepKind::Report,
+        }
+    }
 }
 
 /// A pair and what it is called.
@@ -38,7 +52,10 @@ impl PlannedPair {
 /// What a run is going to do.
 pub(crate) struct Plan {
     pub(crate) pairs: Vec<PlannedPair>,
+    /// Those that were not asked for included.
     pub(crate) steps: Vec<Step>,
+    /// None for all.
+    asked: Vec<StepKind>,
 }
 
 const HIDDEN_STATES: &str = "activation_norms";
@@ -66,6 +83,8 @@ impl Plan {
         }
         let all = 0..pairs.len();
         let mut steps: Vec<Step> = options.datasets.iter().map(|_| Step::Datasets).collect();
+        // Every run finds its models; as a step of its own this is for a run that does no more.
+        steps.extend(options.steps.contains(&StepKind::Models).then_some(Step::Models));
         steps.extend(all.clone().map(Step::ParamStats));
         if !options.splits.is_empty() {
             options.activation_norms_of(&options.pairs).check()?;
@@ -76,7 +95,23 @@ impl Plan {
             steps.push(Step::PlotActivationNorms);
         }
         steps.push(Step::Report);
-        Ok(Self { pairs, steps })
+        let asked = options.steps.clone();
+        let is_missing = |kind: &&StepKind| !steps.iter().any(|step| step.kind() == **kind);
+        if let Some(missing) = asked.iter().find(is_missing) {
+            return Err(Error::NoSuchStep { step: *missing });
+        }
+        Ok(Self { pairs, steps, asked })
+    }
+
+    /// Whether a step is to be taken.
+    pub(crate) fn is_asked(&self, step: Step) -> bool {
+        self.asked.is_empty() || self.asked.contains(&step.kind())
+    }
+
+    /// Whether a step is to be taken, or its results are read by one that is, if need be by way of others.
+    pub(crate) fn is_needed(&self, step: Step) -> bool {
+        let reads = |other: &&Step| self.sources(**other).contains(&step);
+        self.is_asked(step) || self.steps.iter().filter(reads).any(|other| self.is_needed(*other))
     }
 
     /// A model's short name.
@@ -107,6 +142,7 @@ impl Plan {
     pub(crate) fn name(&self, step: Step) -> String {
         match step {
             Step::Datasets => "texts".to_owned(),
+            Step::Models => "models".to_owned(),
             Step::ParamStats(pair) => format!("parameters, {}", self.pairs[pair].label()),
             Step::ActivationNorms => "hidden states".to_owned(),
             Step::PlotParamStats(pair) => format!("pictures of parameters, {}", self.pairs[pair].label()),
@@ -119,6 +155,7 @@ impl Plan {
     pub(crate) fn place(&self, step: Step) -> String {
         match step {
             Step::Datasets => DATASETS.to_owned(),
+            Step::Models => "models".to_owned(), // has no results, so nothing is noted of it
             Step::ParamStats(pair) => format!("param_stats/{}", self.pairs[pair].folder),
             Step::ActivationNorms => HIDDEN_STATES.to_owned(),
             Step::PlotParamStats(pair) => format!("plots/{}", self.pairs[pair].folder),
@@ -152,5 +189,35 @@ mod tests {
         };
         assert_eq!(title(&[("a", "b")]), "a → b");
         assert_eq!(title(&[("a", "b"), ("a", "c"), ("d", "e")]), "a → b, c; d → e");
+    }
+
+    #[test]
+    fn what_is_not_asked_for_may_be_needed() {
+        let split = crate::Split { name: "x".into(), path: "x.txt".into() };
+        let mut options = RunOptions::new(vec![ModelPair::new("a", "b")], vec![split], "out");
+        options.datasets = Some(crate::DatasetsOptions::new("out"));
+        let mut needed = |steps: &[StepKind]| {
+            options.steps = steps.to_vec();
+            let plan = Plan::of(&options).unwrap();
+            let needed = plan.steps.iter().filter(|step| plan.is_needed(**step));
+            needed.map(|step| plan.name(*step)).collect::<Vec<_>>().join("; ")
+        };
+        assert_eq!(needed(&[StepKind::Texts]), "texts");
+        assert_eq!(needed(&[StepKind::Texts, StepKind::Models]), "texts; models");
+        assert_eq!(needed(&[StepKind::Parameters]), "parameters, a → b");
+        assert_eq!(needed(&[StepKind::HiddenStates]), "texts; hidden states");
+        assert_eq!(needed(&[StepKind::Report]), "texts; parameters, a → b; hidden states; report");
+        let all = "texts; parameters, a → b; hidden states; pictures of parameters, a → b; \
+                   pictures of hidden states; report";
+        assert_eq!(needed(&[]), all);
+    }
+
+    #[test]
+    fn steps_that_a_run_does_not_have_are_refused() {
+        let mut options = RunOptions::new(vec![ModelPair::new("a", "b")], Vec::new(), "out");
+        for missing in [StepKind::Texts, StepKind::HiddenStates] {
+            options.steps = vec![StepKind::Report, missing];
+            assert!(matches!(Plan::of(&options), Err(Error::NoSuchStep { step }) if step == missing));
+        }
     }
 }

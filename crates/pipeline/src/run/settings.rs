@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fmt::Display;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -10,15 +9,16 @@ use activations::{DeviceChoice, DtypeChoice};
 use bytesize::ByteSize;
 use hub::ModelReference;
 use report::ZeroDeltas;
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Serialize};
 use spectral::{Certification, Method};
 use weights_io::Selection;
 
 use crate::run::plan::DATASETS;
-use crate::{DatasetsOptions, Error, ModelPair, PictureFormat, RunOptions, Split};
+use crate::run::setting_values as values;
+use crate::{DatasetsOptions, Error, ModelPair, PictureFormat, RunOptions, SlurmSettings, Split};
 
 /// Settings of a run, each of which may be missing. In a file they have these names.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunSettings {
     /// The baseline.
@@ -28,14 +28,14 @@ pub struct RunSettings {
     /// The model that was made to forget.
     pub unlearned: Option<ModelReference>,
     /// Further pairs.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub compare: Vec<ModelPair>,
     /// Text to forget.
     pub forget_text: Option<PathBuf>,
     /// Text to retain.
     pub retain_text: Option<PathBuf>,
     /// Further texts by their names.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub splits: BTreeMap<String, PathBuf>,
     /// Folder for everything.
     pub outroot: Option<PathBuf>,
@@ -44,13 +44,13 @@ pub struct RunSettings {
     /// Title of the report.
     pub title: Option<String>,
     /// File formats of pictures.
-    #[serde(default, deserialize_with = "picture_formats")]
+    #[serde(default, with = "values::picture_formats")]
     pub picture_formats: Option<Vec<PictureFormat>>,
     /// Where hidden states are computed.
-    #[serde(default, deserialize_with = "parsed")]
+    #[serde(default, with = "values::text")]
     pub device: Option<DeviceChoice>,
     /// In which type.
-    #[serde(default, deserialize_with = "parsed")]
+    #[serde(default, with = "values::text")]
     pub dtype: Option<DtypeChoice>,
     /// Most samples of a text.
     pub max_samples: Option<usize>,
@@ -59,12 +59,12 @@ pub struct RunSettings {
     /// Most samples that are computed at once.
     pub batch_size: Option<usize>,
     /// Memory for hidden states and weights.
-    #[serde(default, deserialize_with = "parsed")]
+    #[serde(default, with = "values::bytes")]
     pub memory_budget: Option<ByteSize>,
     /// Whether each sample gets rows of its own.
     pub per_sample: Option<bool>,
     /// Which parameters are compared.
-    #[serde(default, deserialize_with = "selection")]
+    #[serde(default, with = "values::selection")]
     pub include: Option<Selection>,
     /// Relative width of the intervals of spectral norms.
     pub tolerance: Option<f64>,
@@ -75,13 +75,20 @@ pub struct RunSettings {
     /// Power iterations instead of certified norms.
     pub sr_iters: Option<u32>,
     /// How unchanged matrices enter a layer's mean stable rank.
-    #[serde(default, deserialize_with = "zero_deltas")]
+    #[serde(default, with = "values::zero_deltas")]
     pub zero_deltas: Option<ZeroDeltas>,
     /// Seed of all randomness.
     pub seed: Option<u64>,
     /// Threads.
     pub threads: Option<usize>,
+    /// How the run is divided among the machines of a cluster, which a run itself does not depend on.
+    #[serde(default, skip_serializing)]
+    pub slurm: SlurmSettings,
 }
+
+/// The environment variables that [`RunSettings::from_environment`] reads.
+pub(crate) const VARIABLES: [&str; 8] =
+    ["BASE", "FILTERED", "UNLEARNED", "OUTROOT", "DEVICE", "DTYPE", "FORGET_TEXT", "RETAIN_TEXT"];
 
 impl RunSettings {
     /// From the environment variables of the Python scripts: `BASE`, `FILTERED`, `UNLEARNED`, `OUTROOT`, `DEVICE`,
@@ -133,7 +140,12 @@ impl RunSettings {
         other.splits.extend(self.splits);
         macro_rules! first {
             ($($name:ident)*) => {
-                Self { $($name: self.$name.or(other.$name),)* compare: other.compare, splits: other.splits }
+                Self {
+                    $($name: self.$name.or(other.$name),)*
+                    compare: other.compare,
+                    splits: other.splits,
+                    slurm: self.slurm.or(other.slurm),
+                }
             };
         }
         first! {
@@ -227,40 +239,6 @@ fn parsed_variable<T: FromStr<Err = activations::Error>>(
 ) -> Result<Option<T>, Error> {
     let value = get(name).map(|value| value.to_string_lossy().parse());
     value.transpose().map_err(|source| Error::Variable { name, source: Box::new(source) })
-}
-
-/// A value that is written as a string in the file.
-fn parsed<'de, D: Deserializer<'de>, T: FromStr<Err: Display>>(
-    deserializer: D,
-) -> Result<Option<T>, D::Error> {
-    String::deserialize(deserializer)?.parse().map(Some).map_err(serde::de::Error::custom)
-}
-
-fn selection<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Selection>, D::Error> {
-    let names = [("linear", Selection::Linear), ("all", Selection::AllMatrices)];
-    choice(&String::deserialize(deserializer)?, names).map(Some)
-}
-
-fn zero_deltas<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<ZeroDeltas>, D::Error> {
-    let names = [("exclude", ZeroDeltas::Exclude), ("include", ZeroDeltas::Include)];
-    choice(&String::deserialize(deserializer)?, names).map(Some)
-}
-
-fn picture_formats<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<Vec<PictureFormat>>, D::Error> {
-    let names = [("png", PictureFormat::Png), ("svg", PictureFormat::Svg)];
-    let given = Vec::<String>::deserialize(deserializer)?;
-    given.iter().map(|name| choice(name, names)).collect::<Result<_, _>>().map(Some)
-}
-
-fn choice<T, E: serde::de::Error, const N: usize>(
-    given: &str,
-    names: [(&'static str, T); N],
-) -> Result<T, E> {
-    let known = names.each_ref().map(|(name, _)| format!("`{name}`")).join(" or ");
-    let chosen = names.into_iter().find(|(name, _)| *name == given);
-    chosen.map(|(_, value)| value).ok_or_else(|| E::custom(format!("there is no `{given}`, only {known}")))
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use crate::{
     ActivationNormsOptions, ComparisonTables, DatasetsOptions, Error, HtmlReportOptions, ParamStatsOptions,
     PlotActivationNormsOptions, PlotParamStatsOptions, StepOutcome, StepStatus, activation_norms,
     create_datasets, html_report, param_stats, plot_activation_norms, plot_param_stats,
+    take_over_param_stats,
 };
 
 impl Run<'_> {
@@ -53,6 +54,7 @@ impl Run<'_> {
                 Inputs::new(format!("{:?} {:?}", self.title(step), self.options.picture_formats))
             }
             Step::Report => Inputs::new(format!("{:?}", self.report_options())),
+            Step::Models => Inputs::default(),
         };
         for source in self.plan.sources(step) {
             self.files(source).unwrap_or_default().iter().for_each(|file| inputs.file(file));
@@ -81,13 +83,23 @@ impl Run<'_> {
         let title = self.title(step);
         let formats = self.options.picture_formats.clone();
         match step {
+            Step::Models => Ok(Written::default()),
             Step::Datasets => {
                 let made = create_datasets(&self.datasets_options(), self.hub, observer, interrupted)?;
                 Ok(Written::all(made.files))
             }
             Step::ParamStats(pair) => {
                 let options = self.options.param_stats_of(&self.plan.pairs[pair].pair);
-                let found = param_stats(&options, self.hub, observer, interrupted)?;
+                // What machines of a cluster did is not done again.
+                let parts = if self.options.force {
+                    None
+                } else {
+                    take_over_param_stats(&options, self.hub, observer, interrupted)?
+                };
+                let found = match parts {
+                    Some(found) => found,
+                    None => param_stats(&options, self.hub, observer, interrupted)?,
+                };
                 let gaps = match found.gaps().count() {
                     0 => None,
                     1 => Some("1 tensor could not be compared; the ledger says why".to_owned()),
@@ -188,7 +200,8 @@ impl Run<'_> {
         let failure = |outcome: &StepOutcome| match &outcome.status {
             StepStatus::Failed(error) => Some(format!("{}: {}", outcome.name, error.with_causes())),
             StepStatus::NotRun { needs } => Some(format!("{}: needs {needs}", outcome.name)),
-            StepStatus::Done | StepStatus::Unchanged => {
+            StepStatus::LeftOut { .. } => None,
+            StepStatus::Done | StepStatus::Unchanged | StepStatus::Kept => {
                 outcome.gaps.as_ref().map(|gaps| format!("{}: {gaps}", outcome.name))
             }
         };
