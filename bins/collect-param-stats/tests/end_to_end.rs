@@ -95,6 +95,24 @@ fn bad_models_are_named_with_cause_and_way_out() {
 }
 
 #[test]
+#[cfg(not(feature = "cuda"))]
+fn devices_that_were_not_built_are_named_with_their_feature() {
+    let folder = tempfile::tempdir().unwrap();
+    let outdir = folder.path().join("tables");
+    for devices in ["cuda:0,cuda:1", "cuda:all"] {
+        let output =
+            command("pairs/neox/a", "pairs/neox/b", &outdir).args(["--device", devices]).output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        insta::assert_snapshot!("error_no_cuda", stderr(&output).replace("cuda:1", "cuda:0"));
+        assert!(!outdir.exists(), "nothing is written");
+    }
+    let output =
+        command("pairs/neox/a", "pairs/neox/b", &outdir).args(["--device", "cuda:all,cpu"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    insta::assert_snapshot!("error_unknown_devices", stderr(&output));
+}
+
+#[test]
 fn bad_usage_is_refused_before_any_work() {
     let outdir = tempfile::tempdir().unwrap();
     let results = outdir.path().join("results");

@@ -135,7 +135,7 @@ mod tests {
             "cuda:all,cuda:0",
         ] {
             let error = name.parse::<Devices>().unwrap_err();
-            assert!(matches!(error, Error::UnknownDevices { .. }) && !error.hint().is_empty(), "{name}");
+            assert!(matches!(error, Error::UnknownDevices { .. }), "{name}");
         }
     }
 

@@ -48,7 +48,10 @@ pub enum Error {
         source: spectral::Error,
     },
     /// Names that no devices have.
-    #[error("devices `{}` are not known", text.escape_debug())]
+    #[error(
+        "devices `{}` are not known; known are auto, cpu, metal, cuda, cuda:N, several as in cuda:0,cuda:1, and cuda:all",
+        text.escape_debug()
+    )]
     UnknownDevices {
         /// As given.
         text: String,
@@ -481,9 +484,6 @@ impl Error {
         match self {
             Self::Model { source, .. } => source.hint(),
             Self::Activations { source } | Self::Variable { source, .. } => source.hint(),
-            Self::UnknownDevices { .. } => {
-                "known are auto, cpu, metal, cuda, cuda:N, several as in cuda:0,cuda:1, and cuda:all"
-            }
             Self::Device { .. } => "choose another device, or --device cpu",
             Self::Matrix { source: spectral::Error::Device { .. }, .. } => {
                 "if another program needs the device's memory, wait for it; --resume goes on from here, --device cpu does without"
@@ -564,6 +564,7 @@ impl Error {
             Self::NotObtained { .. }
             | Self::Dataset { .. }
             | Self::Programs { .. }
+            | Self::UnknownDevices { .. }
             | Self::Matrix { .. }
             | Self::Interrupted
             | Self::RunInterrupted { .. } => "",

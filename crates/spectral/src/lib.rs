@@ -20,6 +20,10 @@
 //! are f64. Matrices are scaled by powers of two where their entries are very large or very small. Results have the
 //! same bits on any number of threads.
 //!
+//! An [`Engine`] computes the same for several pairs: [`CpuEngine`] is `summarize_pair`; with the feature `candle`,
+//! `DeviceEngine` reads the entries on a device of candle, such as a GPU (features `cuda` and `metal`), and leaves small
+//! algebra and certificates to the CPU.
+//!
 //! ```
 //! use spectral::{Dtype, Matrix, Options, Outcome, summarize_pair};
 //!

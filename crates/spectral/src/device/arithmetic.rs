@@ -45,10 +45,7 @@ fn product_error(engine: &DeviceEngine) -> Result<f64, Error> {
     let (bytes_a, bytes_b) = (bytes(&a), bytes(&b));
     let matrix = |bytes| Matrix::new(rows, columns, Dtype::F32, bytes);
     let sources = [plain(matrix(&bytes_a)?, matrix(&bytes_b)?)];
-    let loaded = {
-        let mut staging = engine.staging();
-        Loaded::load(engine, &mut staging, &sources, Operators::ALL)?
-    };
+    let loaded = Loaded::load(engine, &sources, Operators::ALL)?;
     let reads = DeviceReads { loaded: &loaded, sources: &sources, slots: &[0] };
     let stride = padded(columns);
     let mut values = random("vectors", VECTORS * stride);

@@ -20,7 +20,7 @@ mod pinned;
 mod staging;
 mod statistics;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use candle_core::Device;
 
@@ -67,8 +67,33 @@ impl DeviceEngine {
         Ok(engine)
     }
 
-    fn staging(&self) -> MutexGuard<'_, Staging> {
-        self.staging.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Reads a pair and copies it to the device, and nothing else: less time than this no comparison takes.
+    ///
+    /// # Errors
+    /// [`Error::Read`], [`Error::Memory`], [`Error::Device`].
+    pub fn feed(&self, a: &Matrix<'_>, b: &Matrix<'_>) -> Result<(), Error> {
+        let mut staging = self.take_staging();
+        for matrix in
+            [a, b].into_iter().filter(|matrix| layout::is_stored(matrix.dtype) && matrix.is_contiguous())
+        {
+            for rows in chunk::row_ranges(matrix.rows, matrix.columns, self.chunk_elements) {
+                let shape = (1, rows.len(), matrix.columns);
+                let fill = |bytes: &mut [u8]| matrix.copy_rows(&rows, bytes);
+                staging.upload(&self.device, layout::stored(matrix.dtype), shape, fill)?;
+            }
+        }
+        self.device.synchronize().map_err(pass::device_error)?;
+        self.give_back(staging);
+        Ok(())
+    }
+
+    /// Memory for uploads: that of the last one, if nobody else has it now.
+    fn take_staging(&self) -> Staging {
+        std::mem::take(&mut *self.staging.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn give_back(&self, staging: Staging) {
+        *self.staging.lock().unwrap_or_else(PoisonError::into_inner) = staging;
     }
 
     /// Pairs of a batch.
@@ -87,10 +112,7 @@ impl DeviceEngine {
 
     fn summarize_batch(&self, pairs: &[NamedPair<'_>], options: &Options) -> Result<Vec<Outcome>, Error> {
         let sources: Vec<Source<'_>> = pairs.iter().map(|pair| plain(pair.a, pair.b)).collect();
-        let mut loaded = {
-            let mut staging = self.staging();
-            Loaded::load(self, &mut staging, &sources, options.operators)?
-        };
+        let mut loaded = Loaded::load(self, &sources, options.operators)?;
         let count = sources.first().map_or(0, |source| source.a.element_count());
         let (mut slots, mut statistics, mut keys) = (Vec::new(), Vec::new(), Vec::new());
         for (slot, (pair, sums)) in pairs.iter().zip(loaded.take_sums()).enumerate() {

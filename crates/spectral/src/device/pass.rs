@@ -4,7 +4,6 @@ use candle_core::{DType, Result, Tensor};
 
 use super::chunk::{Chunk, row_ranges};
 use super::layout::{Pieces, stored, tiled};
-use super::staging::Staging;
 use super::{DeviceEngine, statistics};
 use crate::Error;
 use crate::kernels::Vectors;
@@ -42,7 +41,6 @@ impl<'a> Loaded<'a> {
     /// Uploads pairs, and sums over all their entries on the way.
     pub(super) fn load(
         engine: &'a DeviceEngine,
-        staging: &mut Staging,
         sources: &[Source<'_>],
         operators: Operators,
     ) -> std::result::Result<Self, Error> {
@@ -64,6 +62,7 @@ impl<'a> Loaded<'a> {
         let elements = pairs * rows * columns;
         let widens =
             Self::needed(engine, a, b).saturating_add(elements.saturating_mul(WIDENED)) <= engine.memory;
+        let mut staging = engine.take_staging();
         let mut sums = vec![Sums::default(); sources.len()];
         let mut chunks = Vec::new();
         for range in row_ranges(rows, columns.saturating_mul(pairs), engine.chunk_elements) {
@@ -92,6 +91,7 @@ impl<'a> Loaded<'a> {
             finish().map_err(device_error)?;
             chunks.push(chunk);
         }
+        engine.give_back(staging);
         Ok(Self { engine, pairs, columns, tiles, chunks, sums })
     }
 
