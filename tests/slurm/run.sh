@@ -24,14 +24,11 @@ daemons=()
 export SLURM_CONF=$work/slurm.conf
 # Of the processes of this cluster, and of no other: daemons and jobs know it by the path of its configuration.
 processes() { # [NODE]
-  local file variables process
-  for file in /proc/[0-9]*/environ; do
-    variables=$(tr '\0' '\n' 2>/dev/null <"$file") 2>/dev/null || continue
-    grep -qxF "SLURM_CONF=$SLURM_CONF" <<<"$variables" || continue
-    [ "$#" = 0 ] || grep -qxF "SLURMD_NODENAME=$1" <<<"$variables" || continue
-    process=${file#/proc/}
-    echo "${process%/environ}"
-  done
+  local files
+  mapfile -t files < <(grep -slzxF "SLURM_CONF=$SLURM_CONF" /proc/[0-9]*/environ)
+  [ "${#files[@]}" -gt 0 ] || return 0
+  [ "$#" = 0 ] || mapfile -t files < <(grep -slzxF "SLURMD_NODENAME=$1" "${files[@]}")
+  [ "${#files[@]}" = 0 ] || printf '%s\n' "${files[@]//[!0-9]/}"
 }
 cleanup() {
   local status=$?
@@ -170,8 +167,8 @@ log=$demo/outputs/slurm/logs/report.${again[-1]}.log
 [ "$(grep -c ': unchanged$' "$log")" = 6 ] || fail "something was done again: $(cat "$log")"
 
 step 'a larger pair, and a node that is lost'
-matrices=18
-side=768
+matrices=24
+side=1024
 mkdir "$work/large" "$work/large-alone"
 cd "$work/large"
 for model in a b; do
@@ -208,22 +205,26 @@ under_way() {
   return 1
 }
 within 90 under_way
-# Its daemon first, then that of the job, which would otherwise tell of the end of the task, then the task.
-disown "${slurmd[$lost_node]}" # bash says nothing of its end then
-kill -KILL "${slurmd[$lost_node]}"
+# The task stops, so that it cannot end meanwhile. Then its node's daemon goes, then that of the job, which would otherwise
+# tell of the end of the task, then the task.
 tasks=$(processes "$lost_node")
 [ -n "$tasks" ] || fail "no task runs on $lost_node"
+kill -STOP $tasks
+disown "${slurmd[$lost_node]}" # bash says nothing of its end then
+kill -KILL "${slurmd[$lost_node]}"
 overseers=$(for process in $tasks; do ps -o ppid= -p "$process" || true; done | sort -u)
 for overseer in $overseers; do
   case $(ps -o comm= -p "$overseer" || true) in slurmstepd*) kill -KILL "$overseer" ;; esac
 done
 kill -KILL $tasks 2>/dev/null || true
-[ ! -e "$parts/$lost_task-of-3/part.json" ] || fail 'the task had finished before its node was lost'
+[ ! -e "$parts/$lost_task-of-3/part.json" ] || fail "the task had finished before its node was lost: make the pair larger"
 step "lost $lost_node with task $lost_task"
 has_restarted() { scontrol --oneliner show job "${array}_$lost_task" | grep -q ' Restarts=1 '; }
 within 90 has_restarted
 [ "$(sinfo --noheader --Node --nodes "$lost_node" --format %T | tr -d '*')" = down ] || fail "$lost_node is not down"
 step 'its task is queued again'
+# Slurm leaves a node two minutes to come back. Nobody has to wait for this one.
+scontrol update JobId="${array}_$lost_task" StartTime=now
 within 240 are_over "${jobs[@]}"
 [ -z "$(ended "$array" | sed 's/ JobState=COMPLETED  ExitCode=0:0//g')" ] || fail "the array: $(ended "$array")"
 case $(ended "${jobs[report]}") in
