@@ -78,7 +78,8 @@ pub(crate) struct SlurmCommand {
     #[arg(long, value_name = "SIZE", help_heading = "Slurm")]
     mem: Option<String>,
 
-    /// GPUs that hidden states are measured on, such as 1 or h100:1
+    /// GPUs that hidden states are measured on, such as 1 or h100:1; each task of a comparison gets as many, if a GPU is
+    /// named as its device
     #[arg(long, value_name = "GPUS", help_heading = "Slurm")]
     gpus: Option<String>,
 

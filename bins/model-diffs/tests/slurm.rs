@@ -108,7 +108,7 @@ fn every_script_of_a_run() {
         "--prologue=module load cuda",
         "--top-k=5",
         "--seed=7",
-        "--device=cuda",
+        "--dtype=bf16",
     ];
     let output = place.slurm(&[&MODELS[..], &TEXTS, &asked].concat());
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));

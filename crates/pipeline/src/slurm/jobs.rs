@@ -9,7 +9,7 @@ use spectral::{Certification, Method};
 use crate::run::{Plan, PlannedPair, VARIABLES, selection_name, zero_deltas_name};
 use crate::slurm::options::SlurmSettings;
 use crate::slurm::quoting::{directive, shell_flag, shell_word};
-use crate::{Error, ParamStatsOptions, RunOptions, SlurmOptions, StepKind};
+use crate::{Devices, Error, ParamStatsOptions, RunOptions, SlurmOptions, StepKind};
 
 /// A job: what it asks for, what it waits for, and what it does.
 pub(crate) struct Job {
@@ -83,6 +83,9 @@ pub(crate) fn jobs(
         let about = format!("Parameters, {}: each task compares a part of the matrices.", planned.label());
         let mut array = job(format!("{PARAMETERS}{number}"), escaped(&about));
         array.directives.insert(0, directive("array", &format!("0-{}", slurm.parts() - 1)));
+        if is_gpu(&run.param_stats.devices) {
+            array.directives.extend(slurm.gpus.iter().map(|gpus| directive("gpus", gpus)));
+        }
         array.command = comparison(run, planned, slurm, places)?;
         arrays.push(array);
     }
@@ -132,6 +135,11 @@ fn preparation(run: &RunOptions, places: &Places) -> Option<Job> {
     })
 }
 
+/// Whether a device was named that only some nodes have. Where none was, comparisons take what they find.
+fn is_gpu(devices: &Devices) -> bool {
+    !["auto", "cpu"].contains(&&*devices.to_string())
+}
+
 /// What a job asks for that computes.
 fn computing(slurm: &SlurmSettings) -> Vec<String> {
     let cpus = slurm.cpus_per_task.map(|cpus| directive("cpus-per-task", &cpus.to_string()));
@@ -175,6 +183,9 @@ fn comparison(
     }
     if given.selection != default.selection {
         flag("include", selection_name(given.selection));
+    }
+    if given.devices != default.devices {
+        flag("device", &given.devices.to_string());
     }
     match given.numerics.method {
         Method::PowerIteration { iterations } => flag("sr-iters", &iterations.to_string()),
@@ -255,5 +266,44 @@ impl Job {
             );
         }
         script
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ModelPair, RunSettings, Split};
+
+    #[test]
+    fn comparisons_ask_for_gpus_where_such_a_device_is_named() {
+        let split = Split { name: "x".into(), path: "x.txt".into() };
+        let mut run = RunOptions::new(vec![ModelPair::new("a", "b")], vec![split], "out");
+        let slurm: SlurmSettings =
+            toml::from_str("gpus = '2'\npartition = 'cpu'\ngpu_partition = 'gpu'").unwrap();
+        let options = SlurmOptions {
+            settings: RunSettings::default(),
+            directory: "/work".into(),
+            programs: "/programs".into(),
+            environment: Vec::new(),
+        };
+        let places = Places::of(&options, Path::new("out/slurm")).unwrap();
+        let mut script = |devices: Option<&str>, name: &str| {
+            if let Some(devices) = devices {
+                run.param_stats.devices = devices.parse().unwrap();
+            }
+            let jobs = jobs(&run, &Plan::of(&run).unwrap(), &slurm, &places).unwrap();
+            jobs.iter().find(|job| job.name == name).unwrap().script(&slurm, &options, &places)
+        };
+        let gpus = "#SBATCH --gpus=2\n#SBATCH --partition=gpu\n";
+        let array = script(None, "parameters-1");
+        assert!(!array.contains("gpu") && !array.contains("--device"), "{array}");
+        assert!(script(None, "hidden-states").contains(gpus));
+        let array = script(Some("cpu"), "parameters-1");
+        assert!(!array.contains("gpu") && array.contains("--device=cpu \\\n"), "{array}");
+        for devices in ["cuda:all", "cuda:0,cuda:1"] {
+            let array = script(Some(devices), "parameters-1");
+            assert!(array.contains(gpus) && array.contains(&format!("--device={devices} \\\n")), "{array}");
+            assert!(!script(None, "report").contains("gpu"));
+        }
     }
 }

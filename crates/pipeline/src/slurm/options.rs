@@ -28,7 +28,8 @@ pub struct SlurmSettings {
     pub cpus_per_task: Option<u32>,
     /// Memory of such a task, as sbatch takes it: `64G`.
     pub mem: Option<String>,
-    /// GPUs that hidden states are measured on, as sbatch takes them: `1`, `h100:1`.
+    /// GPUs that hidden states are measured on, as sbatch takes them: `1`, `h100:1`. So many has each task of a comparison
+    /// too, if a GPU is named as its device.
     pub gpus: Option<String>,
     /// Further options of sbatch for all jobs, each as it would stand in a `#SBATCH` line.
     pub sbatch: Vec<String>,
