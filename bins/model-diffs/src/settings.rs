@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use activations::{DeviceChoice, DtypeChoice};
+use activations::DtypeChoice;
 use bytesize::ByteSize;
 use clap::Args;
 use cli::{PictureFormatName, StreamArguments, named_file};
-use pipeline::{Error, ModelPair, ModelReference, RunSettings};
+use pipeline::{Devices, Error, ModelPair, ModelReference, RunSettings};
 
 // No doc comment on the struct: clap would take it for what the command is about.
 #[derive(Debug, Args)]
@@ -58,11 +58,12 @@ pub(crate) struct SettingsArguments {
     #[arg(long, value_name = "FORMAT", value_enum, value_delimiter = ',')]
     picture_format: Vec<PictureFormatName>,
 
-    /// Where to compute hidden states: auto, cpu, cuda, cuda:N or metal [env: DEVICE] [default: auto]
-    #[arg(long)]
-    device: Option<DeviceChoice>,
+    /// Where to compute: auto, cpu, metal, cuda, cuda:N; or several GPUs as in cuda:0,cuda:1 or cuda:all, which share the
+    /// parameters, with hidden states on the first [env: DEVICE] [default: auto]
+    #[arg(long, value_name = "DEVICES")]
+    device: Option<Devices>,
 
-    /// In which type: auto, fp32, fp16 or bf16 [env: DTYPE] [default: auto]
+    /// In which type to compute hidden states: auto, fp32, fp16 or bf16 [env: DTYPE] [default: auto]
     #[arg(long)]
     dtype: Option<DtypeChoice>,
 
@@ -74,11 +75,11 @@ pub(crate) struct SettingsArguments {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_length: Option<u32>,
 
-    /// Most samples computed at once [default: as many as make 1024 tokens]
+    /// Most samples computed at once [default: as many as make 1024 tokens, on a GPU as memory allows]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     batch_size: Option<u32>,
 
-    /// Memory for hidden states and weights, such as 8GiB [default: a quarter of what there is]
+    /// Memory for hidden states and weights, such as 8GiB [default: a quarter of what there is, on CUDA four fifths of what is free there]
     #[arg(long, value_name = "SIZE")]
     memory_budget: Option<ByteSize>,
 
@@ -126,7 +127,7 @@ impl SettingsArguments {
             stream: self.stream.stream().then_some(true),
             title: self.title.clone(),
             picture_formats: Some(formats).filter(|formats| !formats.is_empty()),
-            device: self.device,
+            device: self.device.clone(),
             dtype: self.dtype,
             max_samples: self.max_samples.map(|count| count as usize),
             max_length: self.max_length.map(|length| length as usize),

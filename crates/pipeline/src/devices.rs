@@ -24,6 +24,15 @@ enum Choice {
 const ENGINES: u64 = 4;
 
 impl Devices {
+    /// The first of them, for what runs on one device.
+    #[must_use]
+    pub fn first(&self) -> DeviceChoice {
+        match &self.0 {
+            Choice::Some(devices) => devices.first().copied().unwrap_or_default(),
+            Choice::AllCuda => DeviceChoice::Cuda(0),
+        }
+    }
+
     /// Engines on all of them; none for the CPU alone.
     ///
     /// # Errors
@@ -123,6 +132,8 @@ mod tests {
         for name in ["auto", "cpu", "metal", "cuda:0", "cuda:0,cuda:1", "cuda:3,cuda:0,cuda:11", "cuda:all"] {
             assert_eq!(name.parse::<Devices>().unwrap().to_string(), name);
         }
+        let first = |name: &str| name.parse::<Devices>().unwrap().first().to_string();
+        assert_eq!(["metal", "cuda:3,cuda:0", "cuda:all"].map(first), ["metal", "cuda:3", "cuda:0"]);
         assert_eq!("cuda,cuda:1".parse::<Devices>().unwrap().to_string(), "cuda:0,cuda:1");
         for name in [
             "",

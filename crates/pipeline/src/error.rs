@@ -217,7 +217,7 @@ pub enum Error {
         /// Its name.
         name: &'static str,
         /// Why.
-        source: Box<activations::Error>,
+        source: Box<Error>,
     },
     /// A file of settings could not be read.
     #[error("cannot read {}", path.display())]
@@ -483,7 +483,8 @@ impl Error {
     fn own_hint(&self) -> &'static str {
         match self {
             Self::Model { source, .. } => source.hint(),
-            Self::Activations { source } | Self::Variable { source, .. } => source.hint(),
+            Self::Activations { source } => source.hint(),
+            Self::Variable { source, .. } => source.own_hint(),
             Self::Device { .. } => "choose another device, or --device cpu",
             Self::Matrix { source: spectral::Error::Device { .. }, .. } => {
                 "if another program needs the device's memory, wait for it; --resume goes on from here, --device cpu does without"

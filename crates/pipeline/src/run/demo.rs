@@ -45,7 +45,9 @@ impl RunOptions {
         let pairs = ["filtered", "unlearned"].map(pair).into();
         let mut options = Self::new(pairs, ["forget", "retain"].map(split).into(), outroot);
         options.param_stats.numerics.full_spectrum = true;
-        options.activation_norms.device = DeviceChoice::Cpu; // the same numbers everywhere
+        // The same numbers everywhere.
+        options.param_stats.devices = DeviceChoice::Cpu.into();
+        options.activation_norms.device = DeviceChoice::Cpu;
         Ok(options)
     }
 }

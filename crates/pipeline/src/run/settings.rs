@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use activations::{DeviceChoice, DtypeChoice};
+use activations::DtypeChoice;
 use bytesize::ByteSize;
 use hub::ModelReference;
 use report::ZeroDeltas;
@@ -15,7 +15,7 @@ use weights_io::Selection;
 
 use crate::run::plan::DATASETS;
 use crate::run::setting_values as values;
-use crate::{DatasetsOptions, Error, ModelPair, PictureFormat, RunOptions, SlurmSettings, Split};
+use crate::{DatasetsOptions, Devices, Error, ModelPair, PictureFormat, RunOptions, SlurmSettings, Split};
 
 /// Settings of a run, each of which may be missing. In a file they have these names.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
@@ -46,10 +46,10 @@ pub struct RunSettings {
     /// File formats of pictures.
     #[serde(default, with = "values::picture_formats")]
     pub picture_formats: Option<Vec<PictureFormat>>,
-    /// Where hidden states are computed.
+    /// Where to compute; hidden states on the first of several devices.
     #[serde(default, with = "values::text")]
-    pub device: Option<DeviceChoice>,
-    /// In which type.
+    pub device: Option<Devices>,
+    /// In which type hidden states are computed.
     #[serde(default, with = "values::text")]
     pub dtype: Option<DtypeChoice>,
     /// Most samples of a text.
@@ -194,7 +194,10 @@ impl RunSettings {
         set(&mut numerics.seed, self.seed);
         set(&mut param_stats.selection, self.include);
         set(&mut param_stats.zero_deltas, self.zero_deltas);
-        set(&mut activation_norms.device, self.device);
+        if let Some(devices) = self.device {
+            activation_norms.device = devices.first();
+            param_stats.devices = devices;
+        }
         set(&mut activation_norms.dtype, self.dtype);
         set(&mut activation_norms.max_samples, self.max_samples);
         set(&mut activation_norms.max_length, self.max_length);
@@ -233,16 +236,18 @@ fn set<T>(setting: &mut T, given: Option<T>) {
     }
 }
 
-fn parsed_variable<T: FromStr<Err = activations::Error>>(
+fn parsed_variable<T: FromStr<Err: Into<Error>>>(
     name: &'static str,
     get: impl Fn(&str) -> Option<OsString>,
 ) -> Result<Option<T>, Error> {
     let value = get(name).map(|value| value.to_string_lossy().parse());
-    value.transpose().map_err(|source| Error::Variable { name, source: Box::new(source) })
+    value.transpose().map_err(|source: T::Err| Error::Variable { name, source: Box::new(source.into()) })
 }
 
 #[cfg(test)]
 mod tests {
+    use activations::DeviceChoice;
+
     use super::*;
 
     fn settings(text: &str) -> RunSettings {
@@ -265,6 +270,7 @@ mod tests {
         assert_eq!(options.outroot, PathBuf::from("env OUTROOT"));
         assert_eq!(options.activation_norms.dtype, DtypeChoice::Bf16);
         assert_eq!(options.activation_norms.device, DeviceChoice::Cpu);
+        assert_eq!(options.param_stats.devices, DeviceChoice::Cpu.into());
         assert_eq!(options.splits, [Split { name: "x".into(), path: "x.txt".into() }]);
     }
 

@@ -10,9 +10,9 @@ use crate::run::plan::{PlannedPair, Step};
 use crate::run::state::Written;
 use crate::setup::thread_pool;
 use crate::{
-    ActivationNormsOptions, ComparisonTables, DatasetsOptions, Error, HtmlReportOptions, ParamStatsOptions,
-    PlotActivationNormsOptions, PlotParamStatsOptions, StepOutcome, StepStatus, activation_norms,
-    create_datasets, html_report, param_stats, plot_activation_norms, plot_param_stats,
+    ActivationNormsOptions, ComparisonTables, DatasetsOptions, Devices, Error, HtmlReportOptions,
+    ParamStatsOptions, PlotActivationNormsOptions, PlotParamStatsOptions, StepOutcome, StepStatus,
+    activation_norms, create_datasets, html_report, param_stats, plot_activation_norms, plot_param_stats,
     take_over_param_stats,
 };
 
@@ -27,6 +27,7 @@ impl Run<'_> {
                 let options = ParamStatsOptions {
                     outdir: PathBuf::new(),
                     stream: false,
+                    devices: Devices::default(),
                     threads: 0,
                     resume: false,
                     arguments: Vec::new(),
