@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Times the tools against torch doing the Python scripts' work, in turn, and prints medians and ratios.
 
-  python3 compare_with_torch.py MODEL_A MODEL_B [--runs 5] [--operators delta,a] [--tolerance 1e-4]
+  python3 compare_with_torch.py MODEL_A MODEL_B [--runs 5] [--operators delta,a] [--tolerance 1e-4] [--device cuda]
   python3 compare_with_torch.py MODEL_A MODEL_B --forget FORGET --retain RETAIN [--runs 5]
 
-With texts it is collect-activation-norms on both models in lockstep that is timed (f32, on the CPU), against transformers
+With texts it is collect-activation-norms on both models in lockstep that is timed (f32 on the CPU, bf16 on a GPU), against transformers
 in batches of two, padded, each model loaded again for each text, logits and all. Needs torch, safetensors and
 transformers. Without texts it is collect-param-stats. torch's part is what the scripts did: per matrix the Frobenius norm of W_b - W_a and the
 stable ranks of it and of W_a from five power iterations in f32, one tensor of safetensors in memory at a time. The tool
@@ -22,7 +22,7 @@ import tempfile
 import time
 
 
-def torch_work(model_a, model_b):
+def torch_work(model_a, model_b, device):
     import torch
     from safetensors import safe_open
 
@@ -30,7 +30,7 @@ def torch_work(model_a, model_b):
         square = float((w * w).sum(dtype=torch.float64))
         if square == 0:
             return 0.0
-        v = torch.randn(w.shape[1], 1)
+        v = torch.randn(w.shape[1], 1, device=w.device)
         v /= v.norm()
         for _ in range(iterations):
             u = w @ v
@@ -46,16 +46,16 @@ def torch_work(model_a, model_b):
     for name in sorted(a.keys() & b.keys()):
         if not name.endswith(".weight"):
             continue
-        x = safe_open(a[name], "pt").get_tensor(name)
-        y = safe_open(b[name], "pt").get_tensor(name)
+        x = safe_open(a[name], "pt", device).get_tensor(name)
+        y = safe_open(b[name], "pt", device).get_tensor(name)
         if x.ndim == 2 and x.shape == y.shape:
             x = x.float()
             delta = y.float() - x
-            delta.norm(), stable_rank(delta), stable_rank(x)
+            float(delta.norm()), stable_rank(delta), stable_rank(x)
     print(json.dumps({"work": time.perf_counter() - start}))
 
 
-def torch_activations(models, texts):
+def torch_activations(models, texts, device):
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -67,10 +67,11 @@ def torch_activations(models, texts):
                     lines = [line.strip() for line in file if line.strip()][:128]
                 tokenizer = AutoTokenizer.from_pretrained(path)
                 tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
-                model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32).eval()
+                dtype = torch.float32 if device == "cpu" else torch.bfloat16
+                model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype).to(device).eval()
                 for first in range(0, len(lines), 2):
                     batch = tokenizer(lines[first:first + 2], return_tensors="pt", padding=True, truncation=True, max_length=512)
-                    batch.pop("token_type_ids", None)
+                    batch = {name: ids.to(device) for name, ids in batch.items() if name != "token_type_ids"}
                     mask = batch["attention_mask"]
                     for hidden in model(**batch, output_hidden_states=True, use_cache=False).hidden_states:
                         float((torch.linalg.vector_norm(hidden.float(), dim=-1) * mask).sum())
@@ -97,22 +98,27 @@ def main():
     parser.add_argument("--retain")
     parser.add_argument("--operators", default="delta,a,b")
     parser.add_argument("--tolerance", default="1e-4")
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--torch-only", action="store_true")
     options = parser.parse_args()
     texts = ["--forget", options.forget, "--retain", options.retain] if options.forget else []
     if options.torch_only:
         models = options.model_a, options.model_b
-        return torch_activations(models, texts[1::2]) if texts else torch_work(*models)
+        if texts:
+            return torch_activations(models, texts[1::2], options.device)
+        return torch_work(*models, options.device)
     rows = []
     with tempfile.TemporaryDirectory() as outdir:
-        models = ["--model-a", options.model_a, "--model-b", options.model_b, "--outdir", outdir, "-q"]
+        models = ["--model-a", options.model_a, "--model-b", options.model_b, "--outdir", outdir, "-q",
+                  "--device", options.device]
         if texts:
-            ours = [f"{options.binaries}/collect-activation-norms", *models, "--device", "cpu",
+            ours = [f"{options.binaries}/collect-activation-norms", *models,
                     "--forget-text", options.forget, "--retain-text", options.retain]
         else:
             ours = [f"{options.binaries}/collect-param-stats", *models,
                     "--operators", options.operators, "--tolerance", options.tolerance]
-        theirs = [sys.executable, __file__, options.model_a, options.model_b, *texts, "--torch-only"]
+        theirs = [sys.executable, __file__, options.model_a, options.model_b, *texts, "--device", options.device,
+                  "--torch-only"]
         for turn in range(options.runs + 1):
             seconds, memory, _ = run(ours)
             torch_seconds, torch_memory, output = run(theirs)
