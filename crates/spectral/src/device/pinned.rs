@@ -84,11 +84,10 @@ where
     Ok(CudaStorage::wrap_cuda_slice(slice, device.clone()))
 }
 
-/// What the device is called, with its number.
+/// What kind of device it is: all of one kind give the same bits.
 pub(super) fn name(device: &CudaDevice) -> String {
-    let stream = device.cuda_stream();
-    let context = stream.context();
-    format!("cuda:{}, {}", context.ordinal(), context.name().unwrap_or_default())
+    let name = device.cuda_stream().context().name().unwrap_or_default();
+    format!("cuda, {name}")
 }
 
 fn driver_error(error: DriverError) -> Error {

@@ -45,7 +45,7 @@ impl Staging {
     }
 }
 
-/// What a device is called.
+/// What kind of device it is.
 pub(super) fn description(device: &Device) -> String {
     match device {
         Device::Cpu => "candle's cpu".to_owned(),
