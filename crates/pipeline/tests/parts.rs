@@ -2,6 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a panic is how a test fails
 #![cfg(unix)]
 
+#[path = "common/pairs.rs"]
+mod pairs;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -55,14 +58,7 @@ struct Place(tempfile::TempDir);
 impl Place {
     fn new() -> Self {
         let place = Self(tempfile::tempdir().unwrap());
-        let pair = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/pairs/ledger");
-        for model in ["a", "b"] {
-            fs::create_dir(place.path(model)).unwrap();
-            for file in fs::read_dir(pair.join(model)).unwrap() {
-                let file = file.unwrap();
-                fs::copy(file.path(), place.path(model).join(file.file_name())).unwrap();
-            }
-        }
+        pairs::copy("ledger", place.0.path());
         place
     }
 

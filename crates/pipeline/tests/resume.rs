@@ -1,6 +1,9 @@
 //! A comparison that was stopped goes on where it was: nothing is computed twice, and tables are the same bytes.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a panic is how a test fails
 
+#[path = "common/pairs.rs"]
+mod pairs;
+
 use std::collections::BTreeMap;
 use std::fs::{self, File, FileTimes};
 use std::os::unix::fs::FileExt as _;
@@ -20,14 +23,7 @@ struct Place(tempfile::TempDir);
 impl Place {
     fn new() -> Self {
         let place = Self(tempfile::tempdir().unwrap());
-        let pair = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/pairs/neox");
-        for model in ["a", "b"] {
-            fs::create_dir(place.path(model)).unwrap();
-            for file in fs::read_dir(pair.join(model)).unwrap() {
-                let file = file.unwrap();
-                fs::copy(file.path(), place.path(model).join(file.file_name())).unwrap();
-            }
-        }
+        pairs::copy("neox", place.0.path());
         place
     }
 

@@ -4,6 +4,8 @@
 
 mod conformance;
 mod matrices;
+#[path = "../stored/mod.rs"]
+mod stored;
 
 use candle_core::Device;
 use spectral::{CpuEngine, DeviceEngine, Engine};

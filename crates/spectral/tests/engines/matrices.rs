@@ -1,11 +1,12 @@
 //! Pairs of matrices with known entries.
 
 use faer::Mat;
-use half::{bf16, f16};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use rand_distr::{Distribution, StandardNormal};
 use spectral::{Dtype, Matrix, NamedPair};
+
+use crate::stored::encode;
 
 /// What the entries of A and ΔW are like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,30 +96,4 @@ pub(crate) fn named<'a>(pairs: &'a [Pair]) -> Vec<NamedPair<'a>> {
         Matrix::new(rows, columns, pair.dtypes[side], &pair.bytes[side]).unwrap()
     };
     pairs.iter().map(|pair| NamedPair { name: &pair.name, a: matrix(pair, 0), b: matrix(pair, 1) }).collect()
-}
-
-fn encode(dtype: Dtype, values: &[f64]) -> (Vec<u8>, Vec<f64>) {
-    let (mut bytes, mut stored) = (Vec::new(), Vec::new());
-    for value in values {
-        match dtype {
-            Dtype::F32 => {
-                bytes.extend((*value as f32).to_le_bytes());
-                stored.push(f64::from(*value as f32));
-            }
-            Dtype::F16 => {
-                bytes.extend(f16::from_f64(*value).to_le_bytes());
-                stored.push(f16::from_f64(*value).to_f64());
-            }
-            Dtype::Bf16 => {
-                bytes.extend(bf16::from_f64(*value).to_le_bytes());
-                stored.push(bf16::from_f64(*value).to_f64());
-            }
-            Dtype::F64 => {
-                bytes.extend(value.to_le_bytes());
-                stored.push(*value);
-            }
-            other => panic!("{other:?} is not encoded here"),
-        }
-    }
-    (bytes, stored)
 }
