@@ -31,7 +31,7 @@ fn torn(outdir: &Path) -> Torn {
     };
     let pair = door(&["--model-a", "a", "--model-b", "b", "--per-sample"]);
     let alone = door(&["--models", "a", "b", "--format", "csv"]);
-    Torn::new(outdir.to_path_buf(), [pair, alone], ["per_sample", "activation_summary"])
+    Torn::new(outdir.to_path_buf(), [pair, alone], ["activation_summary"; 2])
 }
 
 #[test]

@@ -164,11 +164,12 @@ impl Ready<'_> {
         };
         let provenance = provenance::of_activation_norms(options, self.models, &found);
         tables.stage(&found.norms, &provenance).map_err(tables_error)?;
-        tables.stage(&found.summary, &provenance).map_err(tables_error)?;
         let is_pairs = matches!(options.models, Models::Pairs(_));
         stage_if(is_pairs, &mut tables, &found.differences, &provenance)?;
         let per_sample = rows.per_sample.as_deref().unwrap_or_default();
         stage_if(options.per_sample, &mut tables, per_sample, &provenance)?;
+        // Every run has this one, so that a run that replaces another's tables takes its last one away first.
+        tables.stage(&found.summary, &provenance).map_err(tables_error)?;
         unless_interrupted(interrupted)?;
         still_the_same(self.models)?;
         found.files = tables.finish().map_err(tables_error)?;

@@ -166,7 +166,8 @@ impl Tables {
     ///
     /// Tables that an earlier run left in their places go first, and so do those that this set has no counterpart of: a
     /// run that is killed here leaves some tables of its own or some of the earlier run, never some of both. The last one
-    /// goes first and comes last, so that where it is, the set is complete. A file by itself replaces its predecessor at once.
+    /// goes first and comes last, so that where it is, the set is complete, if all sets of a folder have the same last one.
+    /// A file by itself replaces its predecessor at once.
     ///
     /// # Errors
     /// [`Error::File`], [`Error::Folder`].
