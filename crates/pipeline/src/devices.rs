@@ -79,6 +79,11 @@ pub(crate) fn description(engines: &[Box<dyn Engine + Send>]) -> String {
     if descriptions.is_empty() { CpuEngine.description() } else { descriptions.join("; ") }
 }
 
+/// Whether that is the CPU alone.
+pub(crate) fn is_cpu(description: &str) -> bool {
+    description.starts_with("cpu, ")
+}
+
 /// The first CUDA device, else Metal, else the CPU.
 impl Default for Devices {
     fn default() -> Self {
@@ -154,7 +159,7 @@ mod tests {
     fn the_cpu_needs_no_engine_of_its_own() {
         let none = Devices::from(DeviceChoice::Cpu).engines().unwrap();
         assert!(none.is_empty());
-        assert!(description(&none).starts_with("cpu, "));
+        assert!(is_cpu(&description(&none)));
     }
 
     #[test]

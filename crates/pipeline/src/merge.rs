@@ -100,7 +100,7 @@ fn take_over(
         set.machines.iter().for_each(|warning| observer.warned(warning));
         set.first.formats.clone_from(&options.formats);
         set.first.zero_deltas = options.zero_deltas;
-        set.first.provenance = provenance::of_param_stats(options, &models);
+        set.first.provenance = provenance::of_param_stats(options, &models, set.first.engine());
         return set.write(interrupted).map(Some);
     }
     Ok(None)

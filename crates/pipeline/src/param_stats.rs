@@ -96,7 +96,7 @@ pub(crate) fn compare_with(
     let pairings = pairs(a, b, options.selection);
     let numerics = options.numerics_for(pairings.len());
     let engine = devices::description(engines);
-    let provenance = provenance::of_param_stats(options, &models);
+    let provenance = provenance::of_param_stats(options, &models, &engine);
     let part = options.share.map(|share| Part::new(share, options, &models, &pairings, &provenance, &engine));
     options.share.iter().for_each(|share| warn_of_others(&options.folder(), *share, observer));
     if let Some(part) = part.as_ref().filter(|_| options.resume)

@@ -105,7 +105,15 @@ struct Sealed {
     sha256: String,
 }
 
+/// What [`Part::made_with`] has.
+const ENGINE: &str = "engine";
+
 impl Part {
+    /// What compared it.
+    pub(crate) fn engine(&self) -> &str {
+        self.made_with.get(ENGINE).map_or("", String::as_str)
+    }
+
     /// What identifies a part that is to be made. The names are those of the whole comparison.
     pub(crate) fn new(
         share: Share,
@@ -120,7 +128,7 @@ impl Part {
             index: share.index(),
             count: share.count(),
             identity: Inputs::of_parts(options, models, names),
-            made_with: [("engine".to_owned(), engine.to_owned())].into(),
+            made_with: [(ENGINE.to_owned(), engine.to_owned())].into(),
             formats: options.formats.clone(),
             zero_deltas: options.zero_deltas,
             provenance: provenance.clone(),

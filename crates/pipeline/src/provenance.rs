@@ -8,12 +8,12 @@ use spectral::Method;
 use weights_io::{Selection, Source, Version};
 
 use crate::setup::OpenModel;
-use crate::{ActivationNorms, ActivationNormsOptions, ParamStatsOptions, Split};
+use crate::{ActivationNorms, ActivationNormsOptions, ParamStatsOptions, Split, devices};
 
 /// What every key begins with.
 pub(crate) const PREFIX: &str = "model_diffs.";
 
-pub(crate) fn of_param_stats(options: &ParamStatsOptions, models: &[OpenModel]) -> Provenance {
+pub(crate) fn of_param_stats(options: &ParamStatsOptions, models: &[OpenModel], engine: &str) -> Provenance {
     let mut provenance = of_task("param_stats", &options.arguments, models);
     let mut add = |key: &str, value: String| provenance.add(format!("{PREFIX}{key}"), value);
     let selection = match options.selection {
@@ -37,6 +37,10 @@ pub(crate) fn of_param_stats(options: &ParamStatsOptions, models: &[OpenModel]) 
     add("top_k", options.numerics.top_k.to_string());
     add("full_spectrum", options.numerics.full_spectrum.to_string());
     add("seed", options.numerics.seed.to_string());
+    // On CPUs numbers differ in their last digits at most.
+    if !devices::is_cpu(engine) {
+        add("engine", engine.to_owned());
+    }
     provenance
 }
 
