@@ -91,7 +91,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "DIR", default_value = "outputs/param_stats")]
     outdir: PathBuf,
 
-    /// Name of the folder for this comparison in there [default: <A>__to__<B>]
+    /// Name of the folder for this comparison in there [default: A__to__B]
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
 
@@ -176,7 +176,7 @@ pub(crate) enum Command {
     /// Writes the tables of the whole comparison, each complete or not at all.
     #[command(after_help = MERGE, after_long_help = MERGE)]
     Merge {
-        /// The folder of the comparison, <OUTDIR>/<A>__to__<B>
+        /// The folder of the comparison, OUTDIR/A__to__B
         #[arg(value_name = "DIR")]
         folder: PathBuf,
 
