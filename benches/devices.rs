@@ -6,59 +6,22 @@
 //! device, with small matrices, which says nothing of a GPU.
 #![allow(missing_docs)] // criterion's macros make public functions
 
+mod models;
+
 use std::hint::black_box;
-use std::io;
-use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use candle_core::Device;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use half::bf16;
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::SeedableRng;
-use rand_distr::{Distribution, StandardNormal};
-use spectral::{DeviceEngine, Dtype, Engine, Matrix, NamedPair, Options, ReadAt};
-use weights_io::{Checkpoint, TensorInfo};
+use spectral::{DeviceEngine, Dtype, Engine, Matrix, NamedPair, Options};
+use weights_io::Checkpoint;
+
+use models::{Through, write_model};
 
 /// Bytes of the device's memory for each engine: one pair widened, and what its passes need.
 const MEMORY: usize = 3 << 30;
 
 type Done = Result<(), Box<dyn std::error::Error + Send + Sync>>;
-
-/// A safetensors file with some bf16 matrices, power-law rows, `change` times other noise added.
-fn write_model(path: &Path, count: usize, (rows, columns): (usize, usize), change: f32) -> io::Result<()> {
-    let mut generators = [1, 2].map(ChaCha8Rng::seed_from_u64);
-    let mut entry = |row: usize| {
-        let [w, edit] = generators.each_mut().map(|generator| -> f32 { StandardNormal.sample(generator) });
-        let length = (1.0 + row as f32).sqrt();
-        bf16::from_f32((0.02 * w + change * edit) / length).to_le_bytes()
-    };
-    let data: Vec<u8> = (0..rows * columns).flat_map(|index| entry(index / columns)).collect();
-    let bytes = data.len();
-    let tensors: Vec<String> = (0..count)
-        .map(|index| {
-            let [start, end] = [index * bytes, (index + 1) * bytes];
-            format!(
-                r#""w{index}":{{"dtype":"BF16","shape":[{rows},{columns}],"data_offsets":[{start},{end}]}}"#
-            )
-        })
-        .collect();
-    let header = format!("{{{}}}", tensors.join(","));
-    let head = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes()].concat();
-    let mut file = std::fs::File::create(path)?;
-    io::Write::write_all(&mut file, &head)?;
-    // The same entries under every name: time does not depend on them.
-    (0..count).try_for_each(|_| io::Write::write_all(&mut file, &data))
-}
-
-#[derive(Debug)]
-struct Through<'a>(&'a Checkpoint, &'a TensorInfo);
-
-impl ReadAt for Through<'_> {
-    fn read_at(&self, start: usize, out: &mut [u8]) -> io::Result<()> {
-        self.0.read_into(self.1, start, out).map_err(io::Error::other)
-    }
-}
 
 /// Every pair by one of the engines.
 fn share(

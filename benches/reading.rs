@@ -5,42 +5,17 @@
 //! that do not. `cargo bench -p benches --bench reading`.
 #![allow(missing_docs)] // criterion's macros make public functions
 
+mod models;
+
 use std::hint::black_box;
-use std::io;
-use std::path::Path;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use half::bf16;
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::SeedableRng;
-use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 use spectral::passes::statistics_pass;
-use spectral::{Dtype, Matrix, Options, ReadAt, summarize_pair};
+use spectral::{Dtype, Matrix, Options, summarize_pair};
 use weights_io::{Access, Checkpoint};
 
-/// A safetensors file with one bf16 matrix, power-law rows, `change` times other noise added.
-fn write_model(path: &Path, rows: usize, columns: usize, change: f32) -> io::Result<()> {
-    let mut generators = [1, 2].map(ChaCha8Rng::seed_from_u64);
-    let mut entry = |row: usize| {
-        let [w, edit] = generators.each_mut().map(|generator| -> f32 { StandardNormal.sample(generator) });
-        let length = (1.0 + row as f32).sqrt();
-        bf16::from_f32((0.02 * w + change * edit) / length).to_le_bytes()
-    };
-    let data: Vec<u8> = (0..rows * columns).flat_map(|index| entry(index / columns)).collect();
-    let header =
-        format!(r#"{{"w":{{"dtype":"BF16","shape":[{rows},{columns}],"data_offsets":[0,{}]}}}}"#, data.len());
-    std::fs::write(path, [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &data].concat())
-}
-
-#[derive(Debug)]
-struct Through<'a>(&'a Checkpoint);
-
-impl ReadAt for Through<'_> {
-    fn read_at(&self, start: usize, out: &mut [u8]) -> io::Result<()> {
-        self.0.read_into(&self.0.tensors()[0], start, out).map_err(io::Error::other)
-    }
-}
+use models::{Through, write_model};
 
 fn read_into(checkpoint: &Checkpoint, buffer: &mut Vec<u8>) -> Result<(), weights_io::Error> {
     const PIECE: usize = 4 << 20;
@@ -72,12 +47,13 @@ fn reading_of(criterion: &mut Criterion, rows: usize, columns: usize) -> Done {
     };
     let folder = tempfile::tempdir()?;
     let paths = ["a", "b"].map(|side| folder.path().join(format!("{side}.safetensors")));
-    write_model(&paths[0], rows, columns, 0.0)?;
-    write_model(&paths[1], rows, columns, 0.001)?;
+    write_model(&paths[0], 1, (rows, columns), 0.0)?;
+    write_model(&paths[1], 1, (rows, columns), 0.001)?;
     let open = |path, access| Checkpoint::open_with(path, access);
     let (mapped_a, mapped_b) = (open(&paths[0], Access::Map)?, open(&paths[1], Access::Map)?);
     let (read_a, read_b) = (open(&paths[0], Access::Read)?, open(&paths[1], Access::Read)?);
-    let (through_a, through_b) = (Through(&read_a), Through(&read_b));
+    let (through_a, through_b) =
+        (Through(&read_a, &read_a.tensors()[0]), Through(&read_b, &read_b.tensors()[0]));
     let dtype = Dtype::Bf16;
     let (mut buffer_a, mut buffer_b) = (Vec::new(), Vec::new());
     for (what, compare) in [("statistics", statistics), ("certified", certified)] {
