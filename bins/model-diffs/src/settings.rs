@@ -79,7 +79,8 @@ pub(crate) struct SettingsArguments {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     batch_size: Option<u32>,
 
-    /// Memory for hidden states and weights, such as 8GiB [default: a quarter of what there is, on CUDA four fifths of what is free there]
+    /// Memory for hidden states and weights, such as 8GiB [default: a quarter of what there is, on CUDA four fifths of what is
+    /// free there]
     #[arg(long, value_name = "SIZE")]
     memory_budget: Option<ByteSize>,
 

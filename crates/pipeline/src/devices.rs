@@ -47,20 +47,22 @@ impl Devices {
                 std::iter::once(first).chain(others).collect()
             }
         };
+        let devices: Vec<Device> = devices.into_iter().filter(|device| !device.is_cpu()).collect();
+        // The same for all, and known before any of them takes some: whichever takes a matrix does so in the same way.
+        let memory = devices.iter().map(memory::default_budget_on).min().unwrap_or(0) / ENGINES;
         let mut engines: Vec<Box<dyn Engine + Send>> = Vec::new();
         // In turn, so that the largest matrices are on different devices.
         for _ in 0..ENGINES {
-            for device in devices.iter().filter(|device| !device.is_cpu()) {
-                engines.push(Box::new(engine(device)?));
+            for device in &devices {
+                engines.push(Box::new(engine(device, memory)?));
             }
         }
         Ok(engines)
     }
 }
 
-/// One of the engines on a device.
-fn engine(device: &Device) -> Result<DeviceEngine, Error> {
-    let memory = memory::default_budget_on(device) / ENGINES;
+/// One of the engines on a device, with so many bytes of its memory.
+fn engine(device: &Device, memory: u64) -> Result<DeviceEngine, Error> {
     let own = match device.location() {
         DeviceLocation::Cuda { gpu_id } => Device::new_cuda_with_stream(gpu_id),
         DeviceLocation::Metal { gpu_id } => Device::new_metal(gpu_id),

@@ -15,8 +15,12 @@ const FILE: &str = "param_stats.journal";
 
 /// Takes the journal of a stopped run away, once there are tables by other means.
 pub(crate) fn remove_journal(folder: &Path) {
+    remove(&folder.join(FILE));
+}
+
+fn remove(journal: &Path) {
     // One that stays is of no use, and does no harm.
-    let _ = std::fs::remove_file(folder.join(FILE));
+    let _ = std::fs::remove_file(journal);
 }
 
 /// The finished matrices of a comparison that is on its way.
@@ -134,8 +138,7 @@ impl<'a> Finished<'a> {
 
     /// Takes the journal away.
     pub(crate) fn remove(&self) {
-        // One that stays is of no use, and does no harm.
-        let _ = std::fs::remove_file(&self.path);
+        remove(&self.path);
     }
 
     fn cannot_be_kept(&self, error: &std::io::Error) {

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use activations::DeviceChoice;
 use hub::Target;
 use spectral::{Certification, Method};
 
@@ -137,7 +138,7 @@ fn preparation(run: &RunOptions, places: &Places) -> Option<Job> {
 
 /// Whether a device was named that only some nodes have. Where none was, comparisons take what they find.
 fn is_gpu(devices: &Devices) -> bool {
-    !["auto", "cpu"].contains(&&*devices.to_string())
+    matches!(devices.first(), DeviceChoice::Cuda(_) | DeviceChoice::Metal)
 }
 
 /// What a job asks for that computes.

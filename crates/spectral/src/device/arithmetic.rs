@@ -11,6 +11,7 @@ use crate::options::Operators;
 use crate::random::Key;
 use crate::reads::{Active, Reads as _};
 use crate::source::Operator;
+use crate::vectors::{dot, narrow};
 
 /// Shape of the matrices tried: several tiles, the last of them not whole, and several blocks of rows.
 const SHAPE: (usize, usize) = (700, 1000);
@@ -38,7 +39,7 @@ fn product_error(engine: &DeviceEngine) -> Result<f64, Error> {
     let random = |name, count| {
         let mut values = vec![0f64; count];
         Key { seed: 0, name }.generator(Operator::A, 0).fill(&mut values);
-        values.into_iter().map(|value| value as f32).collect::<Vec<f32>>()
+        narrow(&values)
     };
     let [a, b] = ["a", "b"].map(|name| random(name, rows * columns));
     let bytes = |values: &[f32]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
@@ -77,10 +78,8 @@ fn relative_error(matrix: &[f32], vector: &[f32], found: &[f64]) -> f64 {
             *sum += dot * f64::from(*entry);
         }
     }
-    let square =
-        |values: &mut dyn Iterator<Item = f64>| values.map(|value| value * value).sum::<f64>().sqrt();
-    let error = square(&mut found.iter().zip(&expected).map(|(found, expected)| found - expected));
-    error / square(&mut expected.iter().copied())
+    let error: Vec<f64> = found.iter().zip(&expected).map(|(found, expected)| found - expected).collect();
+    (dot(&error, &error) / dot(&expected, &expected)).sqrt()
 }
 
 #[cfg(test)]

@@ -56,10 +56,10 @@ impl Chunk {
     }
 }
 
-/// Rows of each chunk of a matrix: whole blocks of about so many elements.
+/// Rows of each chunk of a matrix: at most so many elements, or one row.
 pub(super) fn row_ranges(rows: usize, columns: usize, elements: usize) -> Vec<Range<usize>> {
-    let chunks = rows.saturating_mul(columns).div_ceil(elements).clamp(1, rows.max(1));
-    let step = rows.div_ceil(chunks).max(1);
+    let most = (elements / columns.max(1)).max(1);
+    let step = rows.div_ceil(rows.div_ceil(most).max(1)).max(1); // all of about one size
     (0..rows).step_by(step).map(|start| start..(start + step).min(rows)).collect()
 }
 
@@ -70,7 +70,7 @@ mod tests {
     #[test]
     fn chunks_cover_all_rows_in_order() {
         for (rows, columns, elements) in
-            [(1, 1, 1), (1000, 1000, 1 << 18), (7, 1 << 20, 1 << 10), (4096, 11008, 1 << 24)]
+            [(1, 1, 1), (4, 10, 15), (1000, 1000, 1 << 18), (7, 1 << 20, 1 << 10), (4096, 11008, 1 << 24)]
         {
             let ranges = row_ranges(rows, columns, elements);
             assert_eq!((ranges[0].start, ranges[ranges.len() - 1].end), (0, rows));
